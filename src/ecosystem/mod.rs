@@ -1,0 +1,26 @@
+//! Packaging worlds: each turns requirements into locked packages, and a locked package into a file tree.
+//!
+//! All that is specific to Debian, to the Python index or to CRAN stays in its folder; `resolve` and `layer` see only
+//! [`Ecosystem`].
+
+pub mod debian;
+pub mod pypi;
+
+use crate::error::Result;
+use crate::fetch::Blob;
+use crate::layer::tree::Tree;
+use crate::lock::{Package, PackageKind};
+
+/// One packaging world, opened for one platform and release.
+pub trait Ecosystem: Sync {
+    /// The packages that this world has.
+    fn kind(&self) -> PackageKind;
+
+    /// Returns a package's file, from the cache or the network, verified against the lock.
+    fn fetch(&self, package: &Package) -> Result<Blob>;
+
+    /// Returns the files that a package installs, as they shall stand in the image, with its record for scanners.
+    ///
+    /// The bytes go into the content store once; a second call is cheap.
+    fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree>;
+}

@@ -1,0 +1,112 @@
+//! File operations whose errors name the path and what was attempted.
+//!
+//! The rest of the library calls these in place of `std::fs`, so that no message ever says just "No such file".
+
+use std::fs::{File, Metadata};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Diagnose, Exit};
+
+/// A file operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {action} `{}`", path.display())]
+pub struct Error {
+    /// What was attempted, as a verb phrase: `read`, `create`.
+    pub action: &'static str,
+    /// The path it was attempted on.
+    pub path: PathBuf,
+    /// The operating system's reason.
+    pub source: io::Error,
+}
+
+impl Error {
+    /// Returns a function that wraps an [`io::Error`] of `action` on `path`, for `map_err`.
+    pub fn wrap(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { action, path, source }
+    }
+
+    /// Whether the path does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+impl Diagnose for Error {
+    fn exit(&self) -> Exit {
+        Exit::Failure
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => vec![
+                "the disk is full: free some space (`mlpack gc` removes what no image needs), or set MLPACK_HOME to \
+                 a folder on another disk, then run the same command again"
+                    .to_owned(),
+            ],
+            io::ErrorKind::PermissionDenied => {
+                vec!["check who owns the path, or set MLPACK_HOME to a folder that you can write to".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The result of a file operation.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(Error::wrap("open", path))
+}
+
+/// Reads a whole file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(Error::wrap("read", path))
+}
+
+/// Reads a whole file as UTF-8.
+pub fn read_to_string(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(Error::wrap("read", path))
+}
+
+/// Returns what the system knows of a path, following links.
+pub fn metadata(path: &Path) -> Result<Metadata> {
+    std::fs::metadata(path).map_err(Error::wrap("look at", path))
+}
+
+/// Creates a folder and its parents; one that is there already is fine.
+pub fn create_dir_all(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(Error::wrap("create folder", path))
+}
+
+/// Removes a file; one that is already gone is fine.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a file in one step: readers see the old bytes or the new ones, never a part, even after a crash.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_dir_all(folder)?;
+    let wrap = || Error::wrap("write", path);
+    let mut file = tempfile::Builder::new().prefix(".mlpack-").tempfile_in(folder).map_err(wrap())?;
+    file.write_all(bytes).map_err(wrap())?;
+    file.as_file().sync_all().map_err(wrap())?;
+    set_mode(file.path(), 0o644)?;
+    file.persist(path).map_err(|error| Error { action: "write", path: path.to_owned(), source: error.error })?;
+    Ok(())
+}
+
+/// Sets a file's permission bits.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(Error::wrap("set the permissions of", path))
+}

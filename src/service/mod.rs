@@ -1,0 +1,243 @@
+//! What an image serves: the contract between the build, which writes it as `/opt/mlpack/service.json`, and the server
+//! in the image, which reads it. It holds data alone; nothing of it depends on a language or a wire protocol.
+
+pub mod openapi;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// The folder in the image that holds everything of the service.
+pub const ROOT: &str = "opt/mlpack";
+/// This contract as a file, below [`ROOT`].
+pub const SERVICE_FILE: &str = "service.json";
+/// The OpenAPI document, below [`ROOT`].
+pub const OPENAPI_FILE: &str = "openapi.json";
+/// The model manifest as written by the user, below [`ROOT`].
+pub const MANIFEST_FILE: &str = "manifest.yaml";
+/// The server program in the image.
+pub const SERVER_PROGRAM: &str = "usr/bin/mlpack-server";
+
+/// One deployable service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    /// The model's name: lower-case letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// The model's version, as the manifest writes it.
+    pub version: String,
+    /// What the model does, in the user's words; may be empty.
+    pub description: String,
+    /// An SPDX licence expression.
+    pub license: Option<String>,
+    /// How a worker is started and what it loads.
+    pub worker: Worker,
+    /// Files that the model is made of, by name.
+    pub artifacts: BTreeMap<String, Asset>,
+    /// Files that the model looks things up in, by name.
+    pub datasets: BTreeMap<String, Asset>,
+    /// What can be called, by name; `POST /<name>` calls it.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// How the server behaves.
+    pub server: Server,
+}
+
+/// How a worker is started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Worker {
+    /// `python` or `r`.
+    pub language: String,
+    /// The program and its arguments, with absolute paths in the image. The worker protocol comes on top by itself.
+    pub command: Vec<String>,
+    /// Environment that the runtime needs, set for workers alone.
+    pub environment: BTreeMap<String, String>,
+    /// The service file's absolute path in the image.
+    pub file: String,
+    /// What to take from the service file: a class in Python; empty in R, where functions have fixed names.
+    pub entry: String,
+}
+
+/// A file or folder that ships with the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asset {
+    /// The absolute path in the image.
+    pub path: String,
+    /// The number of bytes in all.
+    pub size: u64,
+    /// The digest of the file, or of the sorted list of a folder's files.
+    pub digest: Digest,
+    /// An SPDX licence expression.
+    pub license: Option<String>,
+    /// What it is, in the user's words.
+    pub description: Option<String>,
+}
+
+/// How the server behaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// How many workers run; `None` is one for each processor that the container may use.
+    pub workers: Option<u32>,
+    /// Milliseconds that one call of the model may take, before its worker is killed.
+    pub timeout_ms: u64,
+    /// How many rows one call of the model may have at the most when requests are merged.
+    pub max_batch_rows: u32,
+    /// Bytes that a request's body may have.
+    pub max_body_bytes: u64,
+    /// Requests that may wait for a worker; more are refused with 429.
+    pub max_queue: u32,
+    /// Milliseconds that requests may go on after SIGTERM.
+    pub grace_ms: u64,
+    /// Milliseconds that a worker may take to load the model.
+    pub startup_timeout_ms: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            timeout_ms: 30_000,
+            max_batch_rows: 256,
+            max_body_bytes: 16 << 20,
+            max_queue: 1024,
+            grace_ms: 25_000,
+            startup_timeout_ms: 300_000,
+        }
+    }
+}
+
+/// One callable function of the service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// What it does, in the user's words; may be empty.
+    pub description: String,
+    /// What kind of answer it gives.
+    pub task: Task,
+    /// What it takes.
+    pub input: Data,
+    /// What it gives.
+    pub output: Data,
+    /// Whether waiting requests may be merged by row into one call.
+    pub batch: bool,
+}
+
+/// What kind of answer an endpoint gives; protocols with a form of their own for it use that form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// A class for each row.
+    Classification,
+    /// A number for each row.
+    Regression,
+    /// An order of items.
+    Ranking,
+    /// How unusual each row is.
+    Anomaly,
+    /// A group for each row.
+    Clustering,
+    /// Values to come.
+    Forecast,
+    /// A vector for each row.
+    Embedding,
+    /// Anything else.
+    #[default]
+    Custom,
+}
+
+/// The form of an endpoint's input or output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Data {
+    /// Rows with named, typed columns, in this order.
+    Table {
+        /// The columns; names are unique.
+        columns: Vec<Column>,
+    },
+    /// A numeric array.
+    Tensor {
+        /// The elements' type.
+        dtype: Dtype,
+        /// The length of each dimension, or `None` where it may vary. The first one is the batch where batching is on.
+        shape: Vec<Option<u64>>,
+    },
+    /// Any JSON value that fits the JSON Schema (2020-12); an empty schema takes all.
+    Json {
+        /// The schema.
+        schema: serde_json::Value,
+    },
+    /// UTF-8 text.
+    Text,
+    /// Bytes.
+    Binary {
+        /// Their media type.
+        media_type: String,
+    },
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// The name, unique in its table.
+    pub name: String,
+    /// The type of its values.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// Whether a value may be missing (JSON `null`).
+    pub nullable: bool,
+    /// The value taken where a row leaves the column out; without one the column is required.
+    pub default: Option<serde_json::Value>,
+    /// A value to show in documents and examples.
+    pub example: Option<serde_json::Value>,
+    /// What it means, in the user's words; may be empty.
+    pub description: String,
+    /// The values allowed; for a category, its levels in order.
+    #[serde(rename = "enum")]
+    pub choices: Vec<serde_json::Value>,
+    /// The smallest number allowed.
+    pub minimum: Option<f64>,
+    /// The largest number allowed.
+    pub maximum: Option<f64>,
+    /// The longest text allowed, in characters.
+    pub max_length: Option<u64>,
+}
+
+/// The type of a column's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum ColumnType {
+    /// Text.
+    String,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A floating-point number of 64 bits.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A day: `2026-11-23`.
+    Date,
+    /// A moment: RFC 3339, `2026-11-23T16:09:31Z`.
+    Datetime,
+    /// One of the levels given as `enum`.
+    Category,
+}
+
+/// The type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it: kind and bits")]
+pub enum Dtype {
+    Bool,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Float32,
+    Float64,
+}
