@@ -5,6 +5,7 @@
 
 pub mod derived;
 pub mod home;
+pub mod http;
 pub mod pack;
 pub mod store;
 

@@ -1,0 +1,232 @@
+//! The HTTP client for mirrors and indexes: system roots, retries with backoff, size caps, hashes checked on the way.
+//!
+//! Registries have a protocol of their own on top of [`client`], see `registry`.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use url::Url;
+
+use super::store::{Blob, BlobStore, StoreError};
+use crate::digest::Digest;
+use crate::error::{Diagnose, Exit};
+use crate::event::{Event, Report};
+
+/// How often a request is tried in all.
+const TRIES: u32 = 4;
+
+/// A transfer over HTTP failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// No answer, or it broke off.
+    #[error("failed to fetch {url}")]
+    Transport {
+        /// The address, without credentials.
+        url: String,
+        /// Why it failed.
+        source: reqwest::Error,
+    },
+    /// An answer that is not success.
+    #[error("failed to fetch {url}: the server answered {status}")]
+    Status {
+        /// The address, without credentials.
+        url: String,
+        /// The status code.
+        status: StatusCode,
+    },
+    /// A body larger than it may be.
+    #[error("{url} gives more than {limit} bytes")]
+    TooLarge {
+        /// The address, without credentials.
+        url: String,
+        /// The number of bytes allowed.
+        limit: u64,
+    },
+    /// Network access was ruled out by `--offline`.
+    #[error("{url} is not in the cache, and `--offline` rules out fetching it")]
+    Offline {
+        /// The address, without credentials.
+        url: String,
+    },
+    /// The bytes are not the expected ones, or could not be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl HttpError {
+    /// Whether the server said that there is no such file.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::Store(StoreError::Source { .. }) => true,
+            Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
+            _ => false,
+        }
+    }
+}
+
+impl Diagnose for HttpError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Store(StoreError::Source { .. }) => Exit::Network,
+            Self::Store(error) => error.exit(),
+            Self::TooLarge { .. } => Exit::Integrity,
+            _ => Exit::Network,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Store(error) => error.hints(),
+            Self::Transport { .. } => {
+                vec!["check the network, the proxy (HTTPS_PROXY) and the certificates (SSL_CERT_FILE)".to_owned()]
+            }
+            Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => {
+                vec!["the server wants credentials: put them in its configured address or in ~/.netrc".to_owned()]
+            }
+            Self::Status { status, .. } if *status == StatusCode::NOT_FOUND => {
+                vec![
+                    "the file may have been replaced by a newer version: `mlpack lock --update` resolves again"
+                        .to_owned(),
+                ]
+            }
+            Self::Offline { .. } => vec!["run the command once without `--offline`".to_owned()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Returns a client that trusts the system's certificate authorities.
+pub fn client() -> reqwest::blocking::ClientBuilder {
+    // A second installation fails, and means that the provider is there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .user_agent(concat!("mlpack/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(20))
+        .timeout(None)
+        .tcp_keepalive(Duration::from_secs(30))
+}
+
+/// Fetches from mirrors and indexes. Cheap to clone; used from many threads at once.
+#[derive(Clone)]
+pub struct Http {
+    client: Client,
+    report: Arc<dyn Report>,
+    offline: bool,
+}
+
+impl Http {
+    /// Returns a client that tells `report` what it does; with `offline` every fetch fails.
+    ///
+    /// # Panics
+    /// Never in practice: building a client without a proxy or certificate file of its own cannot fail.
+    pub fn new(report: Arc<dyn Report>, offline: bool) -> Self {
+        let client = client().build().expect("the TLS provider is installed and no option can fail");
+        Self { client, report, offline }
+    }
+
+    /// Whether fetching is ruled out.
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Receives events of this run.
+    pub fn report(&self) -> &Arc<dyn Report> {
+        &self.report
+    }
+
+    /// Fetches a small document of at most `limit` bytes; `accept` is the media types wanted.
+    pub fn get(&self, url: &Url, accept: Option<&str>, limit: u64) -> Result<Vec<u8>, HttpError> {
+        self.retry(url, |request| {
+            let request = match accept {
+                Some(accept) => request.header("Accept", accept),
+                None => request,
+            };
+            let shown = display(url);
+            let response = send(request, &shown)?;
+            let mut body = Vec::new();
+            response
+                .take(limit + 1)
+                .read_to_end(&mut body)
+                .map_err(|source| StoreError::Source { name: shown.clone(), source })?;
+            if body.len() as u64 > limit {
+                return Err(HttpError::TooLarge { url: shown, limit });
+            }
+            Ok(body)
+        })
+    }
+
+    /// Fetches a file into the store. Nothing is kept unless size and digest are the expected ones.
+    pub fn download(&self, store: &BlobStore, url: &Url, digest: Digest, size: u64) -> Result<Blob, HttpError> {
+        let id = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or("file").to_owned();
+        self.report.event(Event::Start { id: id.clone(), action: "download", total: Some(size) });
+        let blob = self.retry(url, |request| {
+            let shown = display(url);
+            let response = send(request, &shown)?;
+            let body = Counted { inner: response, position: 0, told: 0, id: &id, report: &*self.report };
+            Ok(store.insert(&shown, body, digest, size)?)
+        })?;
+        self.report.event(Event::Done { id, outcome: "downloaded".to_owned() });
+        Ok(blob)
+    }
+
+    fn retry<T>(&self, url: &Url, attempt: impl Fn(RequestBuilder) -> Result<T, HttpError>) -> Result<T, HttpError> {
+        if self.offline {
+            return Err(HttpError::Offline { url: display(url) });
+        }
+        let mut wait = Duration::from_millis(300);
+        for _ in 1..TRIES {
+            match attempt(self.client.get(url.clone())) {
+                Err(error) if error.is_temporary() => std::thread::sleep(wait),
+                result => return result,
+            }
+            wait *= 3;
+        }
+        attempt(self.client.get(url.clone()))
+    }
+}
+
+/// Returns the address without user name and password, for messages.
+pub fn display(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for addresses that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+fn send(request: RequestBuilder, url: &str) -> Result<Response, HttpError> {
+    // The address is shown by us, without its credentials.
+    let response =
+        request.send().map_err(|source| HttpError::Transport { url: url.to_owned(), source: source.without_url() })?;
+    let status = response.status();
+    if status.is_success() { Ok(response) } else { Err(HttpError::Status { url: url.to_owned(), status }) }
+}
+
+/// Tells the progress of a body while it is read.
+struct Counted<'a> {
+    inner: Response,
+    position: u64,
+    told: u64,
+    id: &'a str,
+    report: &'a dyn Report,
+}
+
+impl std::io::Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.position += read as u64;
+        // A bar needs no more than a few steps.
+        if self.position - self.told > 1 << 18 || read == 0 {
+            self.told = self.position;
+            self.report.event(Event::Progress { id: self.id.to_owned(), position: self.position });
+        }
+        Ok(read)
+    }
+}
