@@ -24,6 +24,10 @@ enum Command {}
 
 /// Runs the program with the process's arguments, and returns its exit code.
 pub fn main() -> ExitCode {
+    // First of all: what is started for a sandbox must not have a thread.
+    if let Some(code) = crate::sandbox::enter(std::env::args_os()) {
+        return code;
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
