@@ -61,6 +61,7 @@ fn outside(scratch: &Path, parent: Pid) -> io::Result<u8> {
     if getppid() != parent {
         return Err(Errno::ESRCH.into());
     }
+    close_inherited_files()?;
     let file = File::open(scratch.join(SPEC))?;
     // Held for as long as this process lives, which is how the next one knows that it does.
     file.lock()?;
@@ -70,6 +71,17 @@ fn outside(scratch: &Path, parent: Pid) -> io::Result<u8> {
         Ok(child) => forward_signals(child).map(exit_code),
         Err(failure) => record(&mut File::create(scratch.join(FAILURE))?, &failure),
     }
+}
+
+/// Closes all but the standard streams: a folder that the user's shell left open would be a way out of the root.
+fn close_inherited_files() -> io::Result<()> {
+    let names =
+        std::fs::read_dir("/proc/self/fd")?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    for descriptor in names.iter().filter_map(|name| name.to_str()?.parse::<i32>().ok()).filter(|number| *number > 2) {
+        // The one of the list itself is closed already.
+        let _ = nix::unistd::close(descriptor);
+    }
+    Ok(())
 }
 
 fn make_namespaces(spec: &Spec) -> Result<(), Failure> {

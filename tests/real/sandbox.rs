@@ -151,6 +151,16 @@ fn nothing_of_this_machine_is_seen() {
 }
 
 #[test]
+fn no_open_file_of_this_machine_is_inherited() {
+    let place = Place::new();
+    let folder = fs::File::open("/").unwrap();
+    let inheritable = nix::unistd::dup(&folder).unwrap();
+    // The last one is the list's own.
+    assert_eq!(output(&shell(place.root(), "ls /proc/self/fd")), (0, "0\n1\n2\n3\n".into()));
+    drop(inheritable);
+}
+
+#[test]
 fn there_is_no_network_unless_it_is_asked_for() {
     let place = Place::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
