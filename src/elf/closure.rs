@@ -34,8 +34,6 @@ pub(super) struct Member {
     pub(super) owner: String,
     pub(super) root: bool,
     pub(super) path: TreePath,
-    /// The path with links followed.
-    pub(super) canonical: String,
     pub(super) object: Object,
 }
 
@@ -68,10 +66,10 @@ pub struct VersionProblem {
 impl fmt::Display for VersionProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { owner, object, library, provider, version, newest } = self;
-        write!(f, "`{object}` of {owner} needs {version} of {library}, which {provider} has ")?;
+        write!(f, "`{object}` of {owner} needs {version} of {library}, but {provider} has ")?;
         match newest {
-            Some(newest) => write!(f, "only up to {newest}"),
-            None => write!(f, "not"),
+            Some(newest) => write!(f, "only {newest}"),
+            None => write!(f, "no such version"),
         }
     }
 }
@@ -81,6 +79,9 @@ impl fmt::Display for VersionProblem {
 pub struct Resolution {
     /// The libraries that nobody has, by soname.
     pub missing: Vec<Missing>,
+    /// The libraries that nobody has and that objects would open if they were there, by soname: those of notes with a
+    /// lower priority than required.
+    pub wanted: Vec<Missing>,
     /// Which package's library serves which packages, without those that serve themselves. Sorted.
     pub edges: Vec<Library>,
     /// The libraries that are too old. Sorted.
@@ -118,24 +119,14 @@ impl Closure {
     fn extend(&mut self, owner: &str, root: bool, objects: Vec<(TreePath, Object)>, tree: &Tree) {
         self.links.add(tree);
         let loadable = objects.into_iter().filter(|(path, object)| object.is_loadable(self.platform) && counts(path));
-        self.members.extend(loadable.map(|(path, object)| Member {
-            owner: owner.to_owned(),
-            root,
-            canonical: path.as_str().to_owned(),
-            path,
-            object,
-        }));
+        self.members.extend(loadable.map(|(path, object)| Member { owner: owner.to_owned(), root, path, object }));
     }
 
     /// Resolves all needs of what counts. The order in which packages were added does not matter.
     pub fn resolve(&self) -> Resolution {
-        let mut members = self.members.clone();
+        let mut members: Vec<_> = self.members.iter().collect();
         members.sort_by(|a, b| (&a.owner, &a.path).cmp(&(&b.owner, &b.path)));
-        for member in &mut members {
-            // A loop of links leads nowhere; the path as given then stands for itself.
-            member.canonical = self.links.canonical(member.path.as_str()).unwrap_or_else(|| member.path.to_string());
-        }
-        Search::new(self, &members).run()
+        Search::new(self, members).run()
     }
 }
 
@@ -279,6 +270,7 @@ mod tests {
             .dlopen_note(r#"[{"soname":["liba.so.2","liba.so.1"],"priority":"required"},{"soname":["libb.so.1"]}]"#);
         add(&mut closure, "artifact:p", &[("p", program)]);
         assert_eq!(missing(&closure), ["ld-linux-x86-64.so.2", "liba.so.2"]);
+        assert_eq!(closure.resolve().wanted[0].soname, "libb.so.1");
         let loader = [("usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", Elf::library("ld-linux-x86-64.so.2"))];
         let link = links(&[("usr/lib64/ld-linux-x86-64.so.2", "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")]);
         closure.add_provider("deb:libc6", objects(&loader), &link);
@@ -296,7 +288,7 @@ mod tests {
         let problems = closure.resolve().version_problems;
         assert_eq!(
             problems[0].to_string(),
-            "`m.so` of wheel:m needs GLIBC_2.38 of libc.so.6, which deb:libc6 has only up to GLIBC_2.36"
+            "`m.so` of wheel:m needs GLIBC_2.38 of libc.so.6, but deb:libc6 has only GLIBC_2.36"
         );
         assert_eq!(problems.len(), 1);
     }

@@ -93,6 +93,10 @@ fn children<'a>(tree: &'a Tree, folder: &str) -> impl Iterator<Item = &'a TreePa
     tree.below(folder).map(|(path, _)| path).filter(move |path| !path.as_str()[start..].contains('/'))
 }
 
+fn is_folder(tree: &Tree, path: &str) -> bool {
+    tree.get(path).is_some_and(|node| matches!(node.kind, Kind::Directory)) || tree.below(path).next().is_some()
+}
+
 /// Returns the names below a folder that the loader can look up, folders among them.
 fn subfolders(tree: &Tree, folder: &str) -> BTreeSet<String> {
     let start = folder.len() + 1;
@@ -129,8 +133,7 @@ impl Libraries {
         let mut found = Self { entries: Vec::new(), hwcaps: BTreeSet::new(), links: Vec::new() };
         let mut seen = HashSet::new();
         for folder in folders.iter().map(String::as_str).chain(BUILT_IN) {
-            let Some(canonical) = finder.links.canonical(folder).filter(|folder| tree.below(folder).next().is_some())
-            else {
+            let Some(canonical) = finder.links.canonical(folder).filter(|folder| is_folder(tree, folder)) else {
                 continue;
             };
             if !seen.insert(canonical.clone()) {
@@ -140,7 +143,7 @@ impl Libraries {
             for name in subfolders(tree, &format!("{canonical}/glibc-hwcaps")) {
                 let folder = format!("{folder}/glibc-hwcaps/{name}");
                 let Some(canonical) = finder.links.canonical(&folder) else { continue };
-                if tree.below(&canonical).next().is_some() {
+                if is_folder(tree, &canonical) {
                     found.hwcaps.insert(name.clone());
                     finder.folder(&folder, &canonical, Some(name), &mut found);
                 }

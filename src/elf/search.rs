@@ -21,48 +21,43 @@ enum Found {
     Kernel,
 }
 
-/// The state of the walk.
+/// The state of the walk. Objects are named by their index.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     closure: &'a Closure,
-    members: &'a [Member],
-    by_path: HashMap<&'a str, usize>,
+    members: Vec<&'a Member>,
+    /// The objects' paths with links followed.
+    paths: Vec<String>,
+    by_path: HashMap<String, usize>,
     by_name: HashMap<&'a str, Vec<usize>>,
     /// Each reached object's loader: the object that needed it first.
     loaders: HashMap<usize, Option<usize>>,
     missing: BTreeMap<String, BTreeSet<(String, TreePath)>>,
+    wanted: BTreeMap<String, BTreeSet<(String, TreePath)>>,
     edges: BTreeMap<(String, String), BTreeSet<String>>,
     problems: BTreeSet<VersionProblem>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(closure: &'a Closure, members: &'a [Member]) -> Self {
-        let by_path: HashMap<_, _> =
-            members.iter().enumerate().map(|(index, member)| (&*member.canonical, index)).collect();
-        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (index, member) in members.iter().enumerate() {
-            by_name.entry(member.path.file_name()).or_default().push(index);
-            if let Some(soname) = &member.object.soname {
-                by_name.entry(soname).or_default().push(index);
-            }
-        }
-        for link in closure.links.libraries() {
-            let target = closure.links.canonical(link);
-            if let Some(index) = target.and_then(|target| by_path.get(&*target)) {
-                by_name.entry(file_name(link)).or_default().push(*index);
-            }
-        }
-        for indexes in by_name.values_mut() {
-            indexes.sort_unstable();
-            indexes.dedup();
-        }
+    /// Prepares to walk over `members`, which are in the order of owner and path.
+    pub(super) fn new(closure: &'a Closure, members: Vec<&'a Member>) -> Self {
+        // A loop of links leads nowhere; the path as given then stands for itself.
+        let canonical = |member: &&Member| {
+            let path = member.path.as_str();
+            closure.links.canonical(path).unwrap_or_else(|| path.to_owned())
+        };
+        let paths: Vec<_> = members.iter().map(canonical).collect();
+        let by_path = paths.iter().cloned().zip(0..).collect();
+        let by_name = names(closure, &members, &by_path);
         Self {
             closure,
             members,
+            paths,
             by_path,
             by_name,
             loaders: HashMap::new(),
             missing: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             edges: BTreeMap::new(),
             problems: BTreeSet::new(),
         }
@@ -77,7 +72,7 @@ impl<'a> Search<'a> {
                 || member.object.soname.as_deref().is_some_and(|soname| needed.contains(soname))
         };
         let roots = (0..self.members.len()).filter(|index| self.members[*index].root);
-        let (later, first): (Vec<_>, Vec<_>) = roots.partition(|index| is_needed(&self.members[*index]));
+        let (later, first): (Vec<_>, Vec<_>) = roots.partition(|index| is_needed(self.members[*index]));
         for root in first.into_iter().chain(later) {
             self.reach(root);
         }
@@ -107,28 +102,37 @@ impl<'a> Search<'a> {
         let mut found = Vec::new();
         for name in object.interpreter.iter().chain(&object.needed) {
             match self.find(index, name) {
-                Some(Found::Member(provider)) => {
-                    self.edge(index, name, &self.members[provider].owner);
-                    self.check_versions(index, name, provider);
-                    found.push(provider);
-                }
-                Some(Found::Host) => self.edge(index, name, HOST),
-                Some(Found::Kernel) => {}
-                None => self.miss(index, name),
+                Some(provider) => found.extend(self.connect(index, name, provider)),
+                None => miss(&mut self.missing, name, self.members[index]),
             }
         }
-        for note in object.dlopen.iter().filter(|note| note.priority == Priority::Required) {
-            let provider = note.soname.iter().find_map(|name| Some((name, self.find(index, name)?)));
-            match provider {
-                Some((name, Found::Member(provider))) => {
-                    self.edge(index, name, &self.members[provider].owner);
-                    found.push(provider);
+        for note in &object.dlopen {
+            let mut names = note.soname.iter();
+            match names.find_map(|name| Some((name, self.find(index, name)?))) {
+                Some((name, provider)) => found.extend(self.connect(index, name, provider)),
+                None if note.priority == Priority::Required => {
+                    miss(&mut self.missing, &note.soname[0], self.members[index]);
                 }
-                Some(_) => {}
-                None => self.miss(index, &note.soname[0]),
+                None => miss(&mut self.wanted, &note.soname[0], self.members[index]),
             }
         }
         found
+    }
+
+    /// Notes that a need is met, and returns the object that meets it.
+    fn connect(&mut self, index: usize, name: &str, provider: Found) -> Option<usize> {
+        match provider {
+            Found::Member(provider) => {
+                self.edge(index, name, &self.members[provider].owner);
+                self.check_versions(index, name, provider);
+                Some(provider)
+            }
+            Found::Host => {
+                self.edge(index, name, HOST);
+                None
+            }
+            Found::Kernel => None,
+        }
     }
 
     fn find(&self, index: usize, name: &str) -> Option<Found> {
@@ -136,11 +140,13 @@ impl<'a> Search<'a> {
             return Some(Found::Kernel);
         }
         if name.contains('/') {
-            return self.at(&self.expand(index, name)).map(Found::Member);
+            // A relative path starts at the process's working folder, where no library of an image is.
+            let path = Some(self.expand(index, name)).filter(|path| path.starts_with('/'));
+            return path.and_then(|path| self.at(&path)).map(Found::Member);
         }
-        let member = &self.members[index];
+        let owner = &self.members[index].owner;
         self.search(index, name)
-            .or_else(|| self.named(name, |other| other.owner == member.owner))
+            .or_else(|| self.named(name, |other| other.owner == *owner))
             .map(Found::Member)
             .or_else(|| host::reason(name).map(|_| Found::Host))
             .or_else(|| self.named(name, |_| true).map(Found::Member))
@@ -176,7 +182,7 @@ impl<'a> Search<'a> {
             return text.to_owned();
         }
         let platform = self.closure.platform;
-        let origin = format!("/{}", folder(&self.members[index].canonical));
+        let origin = format!("/{}", folder(&self.paths[index]));
         let library = format!("lib/{}", platform.triplet());
         let values = [("ORIGIN", &*origin), ("LIB", &library), ("PLATFORM", platform.machine())];
         values.iter().fold(text.to_owned(), |text, (name, value)| {
@@ -189,7 +195,7 @@ impl<'a> Search<'a> {
     }
 
     fn named(&self, name: &str, fits: impl Fn(&Member) -> bool) -> Option<usize> {
-        self.by_name.get(name)?.iter().copied().find(|index| fits(&self.members[*index]))
+        self.by_name.get(name)?.iter().copied().find(|index| fits(self.members[*index]))
     }
 
     fn edge(&mut self, index: usize, name: &str, provider: &str) {
@@ -200,13 +206,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn miss(&mut self, index: usize, name: &str) {
-        let Member { owner, path, .. } = &self.members[index];
-        self.missing.entry(file_name(name).to_owned()).or_default().insert((owner.clone(), path.clone()));
-    }
-
     fn check_versions(&mut self, index: usize, name: &str, provider: usize) {
-        let (member, provider) = (&self.members[index], &self.members[provider]);
+        let (member, provider) = (self.members[index], self.members[provider]);
         let defined = &provider.object.version_definitions;
         // Like the loader: a library without any versions has them all.
         if defined.is_empty() {
@@ -238,11 +239,42 @@ impl<'a> Search<'a> {
         let named = |index: usize| (self.members[index].owner.clone(), self.members[index].path.clone());
         Resolution {
             missing: self.missing.into_iter().map(missing).collect(),
+            wanted: self.wanted.into_iter().map(missing).collect(),
             edges: self.edges.into_iter().map(edge).collect(),
             version_problems: self.problems.into_iter().collect(),
             reached: reached.into_iter().map(named).collect(),
         }
     }
+}
+
+/// Returns the objects by each name that a need may give: of the file, of links to it, and the soname.
+fn names<'a>(
+    closure: &'a Closure,
+    members: &[&'a Member],
+    by_path: &HashMap<String, usize>,
+) -> HashMap<&'a str, Vec<usize>> {
+    let mut names: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (index, member) in members.iter().enumerate() {
+        names.entry(member.path.file_name()).or_default().push(index);
+        if let Some(soname) = &member.object.soname {
+            names.entry(soname).or_default().push(index);
+        }
+    }
+    for link in closure.links.libraries() {
+        let target = closure.links.canonical(link);
+        if let Some(index) = target.and_then(|target| by_path.get(&target)) {
+            names.entry(file_name(link)).or_default().push(*index);
+        }
+    }
+    for indexes in names.values_mut() {
+        indexes.sort_unstable();
+        indexes.dedup();
+    }
+    names
+}
+
+fn miss(missing: &mut BTreeMap<String, BTreeSet<(String, TreePath)>>, name: &str, member: &Member) {
+    missing.entry(file_name(name).to_owned()).or_default().insert((member.owner.clone(), member.path.clone()));
 }
 
 /// Returns the newest of the versions with the same name before the number as `version`.
@@ -252,5 +284,6 @@ fn newest(version: &str, defined: &[String]) -> Option<String> {
         let (name, number) = version.rsplit_once('_')?;
         (name == family).then(|| number.split('.').map(|part| part.parse().ok()).collect())?
     };
+    number(version)?;
     defined.iter().filter(|defined| number(defined).is_some()).max_by_key(|defined| number(defined)).cloned()
 }
