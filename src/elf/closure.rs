@@ -12,7 +12,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::links::{Links, file_name};
+use super::links::Links;
 use super::object::Object;
 use super::search::Search;
 use crate::layer::tree::{Tree, TreePath};
@@ -135,7 +135,7 @@ fn counts(path: &TreePath) -> bool {
     let path = path.as_str();
     !path.starts_with("usr/lib/debug/")
         && !path.split('/').rev().skip(1).any(|folder| folder == "stubs" || folder == ".debug")
-        && !file_name(path).ends_with(".debug")
+        && path.rsplit('.').next() != Some("debug")
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
         ];
         let root = ("m.so", Elf::module().needs("libx.so.1"));
         let mut as_provider = closure();
-        add(&mut as_provider, "wheel:m", &[root.clone()]);
+        add(&mut as_provider, "wheel:m", std::slice::from_ref(&root));
         as_provider.add_provider("deb:x", objects(&provider), &Tree::new());
         assert_eq!(missing(&as_provider), ["libz.so.1"]);
         let reached = as_provider.resolve().reached;

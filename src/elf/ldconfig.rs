@@ -144,8 +144,8 @@ impl Libraries {
                 let folder = format!("{folder}/glibc-hwcaps/{name}");
                 let Some(canonical) = finder.links.canonical(&folder) else { continue };
                 if is_folder(tree, &canonical) {
-                    found.hwcaps.insert(name.clone());
-                    finder.folder(&folder, &canonical, Some(name), &mut found);
+                    finder.folder(&folder, &canonical, Some(&name), &mut found);
+                    found.hwcaps.insert(name);
                 }
             }
         }
@@ -191,7 +191,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Adds the libraries of one folder, each soname once.
-    fn folder(&self, folder: &str, canonical: &str, hwcaps: Option<String>, found: &mut Libraries) {
+    fn folder(&self, folder: &str, canonical: &str, hwcaps: Option<&str>, found: &mut Libraries) {
         for (soname, candidate) in self.candidates(canonical) {
             if hwcaps.is_none() && !candidate.is_link {
                 found.links.extend(self.missing_link(canonical, &soname, &candidate.name));
@@ -202,7 +202,7 @@ impl<'a> Finder<'a> {
                 soname,
                 flags: candidate.flags,
                 isa_level: candidate.isa_level,
-                hwcaps: hwcaps.clone(),
+                hwcaps: hwcaps.map(str::to_owned),
             });
         }
     }
@@ -230,7 +230,8 @@ impl<'a> Finder<'a> {
         let mut soname = object.soname.clone().unwrap_or_else(|| name.to_owned());
         let is_symlink = matches!(self.tree.get(path.as_str())?.kind, Kind::Symlink(_));
         // A link counts as such when it is the soname itself, or the `.so` that the linker looks for.
-        let is_link = is_symlink && (name == soname || (name.ends_with(".so") && soname.starts_with(name)));
+        let is_link =
+            is_symlink && (name == soname || (name.strip_suffix(".so").is_some() && soname.starts_with(name)));
         if is_link {
             name.clone_into(&mut soname);
         }
@@ -303,11 +304,11 @@ mod tests {
     use crate::layer::tree::{Content, Node};
 
     pub(super) fn tree(paths: &[(&str, Option<&str>)]) -> Tree {
-        let node = |target: &Option<&str>| match target {
-            Some(target) => Node::symlink(*target),
+        let node = |target: Option<&str>| match target {
+            Some(target) => Node::symlink(target),
             None => Node::file(Content::inline(*b""), 0o644),
         };
-        paths.iter().map(|(path, target)| (TreePath::new(path).unwrap(), node(target))).collect()
+        paths.iter().map(|(path, target)| (TreePath::new(path).unwrap(), node(*target))).collect()
     }
 
     pub(super) fn library(path: &str, soname: &str) -> (TreePath, Object) {

@@ -78,7 +78,7 @@ fn dlopen(description: &[u8]) -> Vec<DlopenNote> {
     let text = description.split(|byte| *byte == 0).next().unwrap_or_default();
     let mut notes: Vec<DlopenNote> = serde_json::from_slice(text).unwrap_or_default();
     let is_text = |text: &String| !text.is_empty() && !text.chars().any(char::is_control);
-    notes.retain(|note| note.soname.first().is_some() && note.soname.iter().chain(&note.feature).all(is_text));
+    notes.retain(|note| !note.soname.is_empty() && note.soname.iter().chain(&note.feature).all(is_text));
     notes
 }
 
@@ -90,5 +90,46 @@ fn isa_level(mut properties: &[u8]) -> Option<u8> {
             return u32_at(properties, 8).ok()?.checked_ilog2().map(|level| level as u8);
         }
         properties = properties.get(length.checked_add(8)?.checked_next_multiple_of(8)?..)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(name: [u8; 4], kind: u32, description: &[u8]) -> Vec<u8> {
+        let numbers = [4, description.len() as u32, kind, u32::from_le_bytes(name)];
+        let mut note: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        note.extend(description);
+        note.resize(note.len().next_multiple_of(8), 0);
+        note
+    }
+
+    fn read(segment: &[u8]) -> Notes {
+        let mut notes = Notes::default();
+        notes.read(segment, 8);
+        notes
+    }
+
+    #[test]
+    fn the_level_is_the_highest_that_is_needed() {
+        let words = [0xc000_0002u32, 4, 3, 0, 0xc000_8002, 4, 0b111, 0];
+        let properties: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut segment = note(*b"GNU\0", 3, b"build id");
+        segment.extend(note(*b"GNU\0", 5, &properties));
+        assert_eq!(read(&segment).isa_level, 2);
+        assert_eq!(read(&segment[..segment.len() - 1]).isa_level, 0);
+    }
+
+    #[test]
+    fn a_damaged_dlopen_note_is_passed_over() {
+        let good = br#"[{"soname":["libz.so.1"]}]"#;
+        for bad in [&b"[{"[..], br#"[{"soname":[]}]"#, br#"[{"soname":["a\u001b"]}]"#, br#"{"soname":"x"}"#, b""] {
+            let mut segment = note(*b"FDO\0", FDO_DLOPEN, bad);
+            segment.extend(note(*b"FDO\0", FDO_DLOPEN, good));
+            let notes = read(&segment).dlopen;
+            assert_eq!(notes.len(), 1, "{}", String::from_utf8_lossy(bad));
+            assert_eq!((&*notes[0].soname[0], notes[0].priority), ("libz.so.1", Priority::Recommended));
+        }
     }
 }

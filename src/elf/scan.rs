@@ -33,9 +33,9 @@ pub fn scan(store: &BlobStore, derived: &Derived, tree: &Tree) -> Result<Vec<(Tr
         return Ok(known);
     }
     let packs = open_packs(store, &files)?;
-    let object = |&(path, content): &(&TreePath, &Content)| match read(store, &packs, content) {
-        Ok(object) => Ok(object.map(|object| (path.clone(), object))),
-        Err(error) => Err(error),
+    let object = |&(path, content): &(&TreePath, &Content)| {
+        let object = read(store, &packs, content)?;
+        Ok(object.map(|object| (path.clone(), object)))
     };
     let found: fs::Result<Vec<_>> = files.par_iter().map(object).collect();
     let objects: Vec<_> = found?.into_iter().flatten().collect();

@@ -1,5 +1,6 @@
 //! One walk over the objects of a [`Closure`], from the roots along their needs, as the loader would go.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::closure::{Closure, Member, Missing, Resolution, VersionProblem};
@@ -11,6 +12,9 @@ use crate::lock::Library;
 
 /// The provider's name of what the host brings.
 const HOST: &str = "host";
+
+/// How many folders of a RPATH or RUNPATH are searched; real ones have a few.
+const MAX_FOLDERS: usize = 256;
 
 /// Where a needed library was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,14 +86,14 @@ impl<'a> Search<'a> {
     /// Loads one object, and breadth first all that it needs.
     fn reach(&mut self, root: usize) {
         let mut queue = VecDeque::new();
-        if !self.loaders.contains_key(&root) {
-            self.loaders.insert(root, None);
+        if let Entry::Vacant(entry) = self.loaders.entry(root) {
+            entry.insert(None);
             queue.push_back(root);
         }
         while let Some(index) = queue.pop_front() {
             for found in self.load(index) {
-                if !self.loaders.contains_key(&found) {
-                    self.loaders.insert(found, Some(index));
+                if let Entry::Vacant(entry) = self.loaders.entry(found) {
+                    entry.insert(Some(index));
                     queue.push_back(found);
                 }
             }
@@ -107,13 +111,13 @@ impl<'a> Search<'a> {
             }
         }
         for note in &object.dlopen {
-            let mut names = note.soname.iter();
-            match names.find_map(|name| Some((name, self.find(index, name)?))) {
+            let Some(first) = note.soname.first() else { continue };
+            match note.soname.iter().find_map(|name| Some((name, self.find(index, name)?))) {
                 Some((name, provider)) => found.extend(self.connect(index, name, provider)),
                 None if note.priority == Priority::Required => {
-                    miss(&mut self.missing, &note.soname[0], self.members[index]);
+                    miss(&mut self.missing, first, self.members[index]);
                 }
-                None => miss(&mut self.wanted, &note.soname[0], self.members[index]),
+                None => miss(&mut self.wanted, first, self.members[index]),
             }
         }
         found
@@ -158,10 +162,10 @@ impl<'a> Search<'a> {
         let mut loader = if runpath.is_none() { Some(index) } else { None };
         while let Some(current) = loader {
             let object = &self.members[current].object;
-            if let (Some(rpath), None) = (&object.rpath, &object.runpath) {
-                if let Some(found) = self.in_folders(current, rpath, name) {
-                    return Some(found);
-                }
+            if let (Some(rpath), None) = (&object.rpath, &object.runpath)
+                && let Some(found) = self.in_folders(current, rpath, name)
+            {
+                return Some(found);
             }
             loader = self.loaders.get(&current).copied().flatten();
         }
@@ -172,7 +176,7 @@ impl<'a> Search<'a> {
 
     fn in_folders(&self, index: usize, folders: &str, name: &str) -> Option<usize> {
         // An empty or relative folder means the process's working folder, where no library of an image is.
-        let folders = folders.split(':').map(|folder| self.expand(index, folder));
+        let folders = folders.split(':').take(MAX_FOLDERS).map(|folder| self.expand(index, folder));
         folders.filter(|folder| folder.starts_with('/')).find_map(|folder| self.at(&format!("{folder}/{name}")))
     }
 

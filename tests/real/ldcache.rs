@@ -2,6 +2,8 @@
 //!
 //! Needs mmdebstrap and bubblewrap, and fetches a few packages.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
