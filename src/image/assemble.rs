@@ -193,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn the_image_digest_is_what_it_always_was() {
+    fn the_documents_are_what_they_always_were() {
         let (_folder, _store, image) = example();
-        insta::assert_snapshot!(String::from_utf8(to_json(&image.config)).unwrap());
-        insta::assert_snapshot!(String::from_utf8(to_json(&image.manifest)).unwrap());
+        insta::assert_snapshot!("config", String::from_utf8(to_json(&image.config)).unwrap());
+        insta::assert_snapshot!("manifest", String::from_utf8(to_json(&image.manifest)).unwrap());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::fetch::Home;
 use crate::fs;
 
 /// The age at which a temporary file belongs to no running program any more.
-const STALE: Duration = Duration::from_secs(3600);
+const STALE: Duration = Duration::from_hours(1);
 
 /// What is cleaned up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,9 @@ impl ImageStore {
             return;
         }
         let parts = document::references(self.blobs(), descriptor).unwrap_or_default();
-        parts.iter().for_each(|part| self.mark(part, needed));
+        for part in &parts {
+            self.mark(part, needed);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! OCI images: what layers become, the local store of images, and the forms they leave it in.
 //!
-//! [`assemble`] ties layers together, [`store`] keeps the result, [`sink`] writes it for other programs, and
+//! [`assemble()`] ties layers together, [`store`] keeps the result, [`sink`] writes it for other programs, and
 //! [`validate`] recomputes everything. Registries are `registry`'s.
 
 mod assemble;

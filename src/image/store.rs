@@ -4,6 +4,7 @@
 //! changed under a lock and replaced in one step. OCI image specification 1.1, "Image Layout".
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -177,9 +178,9 @@ impl ImageStore {
         let mut waiting = vec![descriptor.clone()];
         while let Some(part) = waiting.pop() {
             let digest = digest_of(&part)?;
-            if !parts.contains_key(&digest) {
+            if let Entry::Vacant(place) = parts.entry(digest) {
                 waiting.extend(document::references(&self.blobs, &part)?);
-                parts.insert(digest, part);
+                place.insert(part);
             }
         }
         Ok(parts.into_values().collect())

@@ -43,7 +43,7 @@ pub fn validate(store: &ImageStore, descriptor: &Descriptor) -> Result<Summary, 
     Ok(summary)
 }
 
-fn refuse(name: impl ToString, reason: impl Into<String>) -> ImageError {
+fn refuse(name: &(impl ToString + ?Sized), reason: impl Into<String>) -> ImageError {
     ImageError::Refused { name: name.to_string(), reason: reason.into() }
 }
 
@@ -53,7 +53,7 @@ fn check_history(image: &Image) -> Result<(), ImageError> {
     if with_layer == image.manifest.layers().len() {
         return Ok(());
     }
-    Err(refuse(image.digest(), format!("its history tells of {with_layer} layers")))
+    Err(refuse(&image.digest(), format!("its history tells of {with_layer} layers")))
 }
 
 /// Returns the number of entries and the archive's size.

@@ -234,4 +234,32 @@ mod tests {
             assert_eq!(bytes.len() % BLOCK, 0);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn the_tar_crate_reads_every_header(
+            path in "[a-zé]{1,90}(/[a-z ]{1,90}){0,4}",
+            target in "[a-zü/]{1,300}",
+            mtime in 0..=i64::MAX,
+            uid in 0..=u32::MAX,
+            gid in 0..=u32::MAX,
+        ) {
+            let header = Header { path: &path, kind: EntryKind::Symlink(&target), mode: 0o777, uid, gid, mtime, size: 0 };
+            let mut bytes = header.encode();
+            bytes.resize(bytes.len() + 2 * BLOCK, 0);
+            let mut archive = tar::Archive::new(&bytes[..]);
+            let mut entries = archive.entries().unwrap();
+            let mut entry = entries.next().unwrap().unwrap();
+            assert_eq!(entry.path_bytes(), path.as_bytes());
+            assert_eq!(entry.link_name_bytes().unwrap(), target.as_bytes());
+            let records: Vec<_> = match entry.pax_extensions().unwrap() {
+                Some(records) => records.map(|record| record.unwrap().value().unwrap().to_owned()).collect(),
+                None => Vec::new(),
+            };
+            let has = |number: String, in_header: u64| in_header.to_string() == number || records.contains(&number);
+            assert!(has(mtime.to_string(), entry.header().mtime().unwrap()));
+            assert!(has(uid.to_string(), entry.header().uid().unwrap()));
+            assert!(has(gid.to_string(), entry.header().gid().unwrap()));
+        }
+    }
 }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::FORMAT;
 use super::archive::{self, LayerError};
 use super::compress::{Compression, Encoder};
-use super::tree::{Kind, Node, Tree};
+use super::tree::{Kind, Tree};
 use crate::digest::{Digest, HashingWriter};
-use crate::fetch::BlobStore;
 use crate::fetch::derived::Derived;
+use crate::fetch::{Blob, BlobStore};
 use crate::fs;
 
 /// A layer whose blob is in the image store.
@@ -33,12 +33,18 @@ pub struct Layer {
 /// The bytes depend on the tree and the compression alone.
 pub fn write(store: &BlobStore, packs: &BlobStore, tree: &Tree, compression: Compression) -> Result<Layer, LayerError> {
     let wrap = || fs::Error::wrap("write a layer in", store.root());
-    let encoder = Encoder::new(compression, store.writer()?).map_err(wrap())?;
+    let mut encoder = Encoder::new(compression, store.writer()?).map_err(wrap())?;
+    if compression == Compression::None {
+        // The archive is the blob: hashing it once is enough.
+        archive::write(tree, packs, &mut encoder, store.root())?;
+        let Blob { digest, size, .. } = encoder.finish().map_err(wrap())?.finish()?;
+        return Ok(Layer { digest, size, diff_id: digest, uncompressed: size, compression });
+    }
     let mut archive = HashingWriter::new(encoder);
     archive::write(tree, packs, &mut archive, store.root())?;
     let (encoder, diff_id, uncompressed) = archive.finish();
-    let blob = encoder.finish().map_err(wrap())?.finish()?;
-    Ok(Layer { digest: blob.digest, size: blob.size, diff_id, uncompressed, compression })
+    let Blob { digest, size, .. } = encoder.finish().map_err(wrap())?.finish()?;
+    Ok(Layer { digest, size, diff_id, uncompressed, compression })
 }
 
 /// Returns the layer of `tree` where `derived` knows it and its blob is still in `store`; else writes it.
@@ -60,20 +66,33 @@ pub fn write_cached(
 
 /// Returns the key of everything that a layer's bytes depend on. Where contents are stored is no part of it.
 pub fn key(tree: &Tree, compression: Compression) -> Digest {
-    let entries: Vec<_> = tree.iter().map(|(path, node)| (path, kind(node), attributes(node))).collect();
-    Derived::key("layer", &(FORMAT, compression, entries))
-}
-
-fn kind(node: &Node) -> (&'static str, String) {
-    match &node.kind {
-        Kind::Directory => ("directory", String::new()),
-        Kind::File(content) => ("file", content.digest.to_string()),
-        Kind::Symlink(target) => ("symlink", target.clone()),
+    // Bytes rather than JSON: an unchanged build computes little else, and a tree has tens of thousands of paths.
+    let mut bytes = format!("layer {FORMAT} {compression}\n").into_bytes();
+    for (path, node) in tree.iter() {
+        put_text(&mut bytes, path.as_str());
+        match &node.kind {
+            Kind::Directory => bytes.push(b'd'),
+            Kind::File(content) => {
+                bytes.push(b'f');
+                bytes.extend(content.digest.as_bytes());
+            }
+            Kind::Symlink(target) => {
+                bytes.push(b'l');
+                put_text(&mut bytes, target);
+            }
+        }
+        for number in [node.mode, node.uid, node.gid] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(node.mtime.to_le_bytes());
     }
+    Digest::of(&bytes)
 }
 
-fn attributes(node: &Node) -> (u32, u32, u32, i64) {
-    (node.mode, node.uid, node.gid, node.mtime)
+/// Appends a text with its length, so that no two lists of texts give the same bytes.
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    bytes.extend((text.len() as u64).to_le_bytes());
+    bytes.extend(text.as_bytes());
 }
 
 /// Whether the layer's blob is there in full. Its bytes are checked when they are used.
@@ -84,11 +103,11 @@ fn is_present(store: &BlobStore, layer: &Layer) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::tree::{Content, TreePath};
+    use crate::layer::tree::{Content, Node, TreePath};
 
     fn tree() -> Tree {
         let path = |text| TreePath::new(text).unwrap();
-        let words: String = (0..5000).map(|number| format!("line {number}\n")).collect();
+        let words: String = (0..5000).flat_map(|number| [number.to_string(), "\n".to_owned()]).collect();
         [
             (path("usr/bin/program"), Node::file(Content::inline(words), 0o755)),
             (path("usr/lib/é"), Node::file(Content::inline(*b"accent"), 0o644)),
@@ -114,9 +133,9 @@ mod tests {
         assert_eq!(FORMAT, 1);
         assert!(layers.iter().all(|layer| layer.diff_id == layers[2].digest));
         let golden = [
-            "3876ffe41396f827562276a82659ede004fb23ba6885308709302299bca8bd98",
-            "befed7a3a824e2c61a15c02fe7e7afb65fafae1cb702f519acf101919091fa55",
-            "9f7106e0c510ca90c6fc7f238da3753bb749ed79965497c49978e90c13de74c9",
+            "7b1a6a64d851064f1719c5b8b868a51f025fa61dbf6b5fe704dab706ce30c4fd",
+            "75e29cb2ca4bb20d30bdfaff00d325dbfa44291f6e7ebf885ce30e78c7afab62",
+            "b9076aac2410ffe9d1871f501e07cac57f8e6648433b332216f520eaf7694cde",
         ];
         assert_eq!(layers.map(|layer| layer.digest.hex()), golden);
     }

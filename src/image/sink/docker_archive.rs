@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{Sink, SinkError, TarWriter, copy, copy_blob, one_image, replace_file};
 use crate::digest::VerifyingReader;
 use crate::image::document::{self, LayerDescription, digest_of};
-use crate::image::{Image, ImageError, ImageStore, to_json};
+use crate::image::{Image, ImageError, ImageStore, normalize, to_json};
 use crate::layer::Compression;
 
 /// Writes an archive.
@@ -42,6 +42,7 @@ pub(super) fn write_archive(
     out: &mut dyn Write,
     target: &Path,
 ) -> Result<(), SinkError> {
+    let name = reference.map(normalize).transpose()?;
     let mut archive = TarWriter { out, target };
     let mut written = BTreeSet::new();
     for (part, layer) in image.manifest.layers().iter().zip(image.layers()) {
@@ -54,7 +55,7 @@ pub(super) fn write_archive(
     archive.entry(&config_name, config.size(), |out, target| copy_blob(store, config, out, target))?;
     let manifest = json!([{
         "Config": config_name,
-        "RepoTags": reference.into_iter().collect::<Vec<_>>(),
+        "RepoTags": Vec::from_iter(name),
         "Layers": image.layers().iter().map(layer_name).collect::<Vec<_>>(),
     }]);
     archive.bytes("manifest.json", &to_json(&manifest))?;

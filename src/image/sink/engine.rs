@@ -71,9 +71,9 @@ impl Engine {
 impl Sink for Engine {
     fn write(&self, store: &ImageStore, descriptor: &Descriptor, reference: Option<&str>) -> Result<(), SinkError> {
         let image = one_image(store, descriptor)?;
-        let name = reference.map(|reference| match name::has_host(reference) {
-            true => reference.to_owned(),
-            false => format!("{}{reference}", self.prefix),
+        let name = reference.map(|reference| {
+            let prefix = if name::has_host(reference) { "" } else { self.prefix };
+            format!("{prefix}{reference}")
         });
         let mut child = self.start()?;
         let (written, talk) = self.feed(&mut child, store, &image, name.as_deref());
