@@ -14,7 +14,7 @@ use super::gzip::GzipWriter;
 
 /// The zstd level: 4 times as fast as gzip, and smaller.
 const ZSTD_LEVEL: i32 = 3;
-/// Each zstd worker holds some megabytes; more than these gain little beside the hashing.
+/// Each worker holds some megabytes, and several layers are packed at the same time.
 const MAX_WORKERS: usize = 4;
 /// Docker's own name of [`MediaType::ImageLayerGzip`].
 const DOCKER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
@@ -103,7 +103,7 @@ impl<W: Write> Encoder<W> {
         Self::with_workers(compression, out, threads.min(MAX_WORKERS) as u32)
     }
 
-    /// Starts packing with a number of zstd workers: one at least, since the form without workers has other bytes.
+    /// Starts packing with a number of workers: one at least, since zstd without workers gives other bytes.
     fn with_workers(compression: Compression, out: W, workers: u32) -> io::Result<Self> {
         Ok(match compression {
             Compression::Zstd => {
@@ -112,7 +112,7 @@ impl<W: Write> Encoder<W> {
                 encoder.multithread(workers.max(1))?;
                 Self::Zstd(encoder)
             }
-            Compression::Gzip => Self::Gzip(GzipWriter::new(out)?),
+            Compression::Gzip => Self::Gzip(GzipWriter::new(out, workers as usize)?),
             Compression::None => Self::None(BufWriter::with_capacity(1 << 18, out)),
         })
     }
@@ -171,10 +171,7 @@ mod tests {
         let sample = sample();
         for compression in Compression::ALL {
             let digests: Vec<_> = [(1, 512), (2, 1 << 18), (4, 70_001)]
-                .map(|(threads, size)| {
-                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                    pool.install(|| Digest::of(&pack(compression, &sample, threads as u32, size)))
-                })
+                .map(|(workers, size)| Digest::of(&pack(compression, &sample, workers, size)))
                 .to_vec();
             assert!(digests.iter().all(|digest| *digest == digests[0]), "{compression}: {digests:?}");
         }

@@ -4,9 +4,10 @@
 //! The compressor's output depends on how its input is cut into calls, so every block is fed whole, in one call.
 
 use std::io::{self, Write};
+use std::panic::resume_unwind;
+use std::thread;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use rayon::prelude::*;
 
 const BLOCK: usize = 1 << 20;
 const DICTIONARY: usize = 32 << 10;
@@ -17,10 +18,12 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// The final, empty deflate block.
 const END: [u8; 2] = [3, 0];
 
-/// Compresses what is written to it, on the threads of the current rayon pool.
+/// Compresses what is written to it, on threads of its own: on a shared pool, a thread that waits could begin another
+/// layer, and hold the buffers of both.
 #[derive(Debug)]
 pub(super) struct GzipWriter<W> {
     out: W,
+    threads: usize,
     /// The dictionary of the first waiting block, then the bytes that wait.
     window: Vec<u8>,
     history: usize,
@@ -28,10 +31,11 @@ pub(super) struct GzipWriter<W> {
 }
 
 impl<W: Write> GzipWriter<W> {
-    /// Starts a stream in `out`.
-    pub(super) fn new(mut out: W) -> io::Result<Self> {
+    /// Starts a stream in `out` that `threads` threads compress.
+    pub(super) fn new(mut out: W, threads: usize) -> io::Result<Self> {
         out.write_all(&HEADER)?;
-        Ok(Self { out, window: Vec::with_capacity(DICTIONARY + BATCH), history: 0, crc: Crc::new() })
+        let window = Vec::with_capacity(DICTIONARY + BATCH);
+        Ok(Self { out, threads: threads.max(1), window, history: 0, crc: Crc::new() })
     }
 
     /// Ends the stream and returns the inner writer.
@@ -45,19 +49,29 @@ impl<W: Write> GzipWriter<W> {
     }
 
     fn drain(&mut self) -> io::Result<()> {
+        for block in self.compress()? {
+            self.out.write_all(&block)?;
+        }
+        self.window.drain(..self.window.len().saturating_sub(DICTIONARY));
+        self.history = self.window.len();
+        Ok(())
+    }
+
+    /// Returns the waiting blocks, compressed, in order.
+    fn compress(&self) -> io::Result<Vec<Vec<u8>>> {
         let window = &self.window;
         let starts: Vec<usize> = (self.history..window.len()).step_by(BLOCK).collect();
         let compress = |&start: &usize| {
             let end = (start + BLOCK).min(window.len());
             deflate(&window[start.saturating_sub(DICTIONARY)..start], &window[start..end])
         };
-        let blocks: Vec<_> = starts.par_iter().map(compress).collect::<io::Result<_>>()?;
-        for block in blocks {
-            self.out.write_all(&block)?;
-        }
-        self.window.drain(..self.window.len().saturating_sub(DICTIONARY));
-        self.history = self.window.len();
-        Ok(())
+        let share = starts.len().div_ceil(self.threads).max(1);
+        let shares: io::Result<Vec<Vec<_>>> = thread::scope(|scope| {
+            let shares = starts.chunks(share).map(|starts| scope.spawn(move || starts.iter().map(compress).collect()));
+            let threads: Vec<_> = shares.collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        Ok(shares?.into_iter().flatten().collect())
     }
 }
 
