@@ -1,6 +1,12 @@
 //! The command line: the only code that prints, reads the environment, or knows clap. One subcommand a file.
 
+mod gc;
+mod images;
+mod inspect;
+mod remove;
+mod tag;
 mod terminal;
+mod text;
 
 use std::process::ExitCode;
 
@@ -20,7 +26,15 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Images(images::Images),
+    Inspect(inspect::Inspect),
+    Tag(tag::Tag),
+    #[command(name = "rm")]
+    Remove(remove::Remove),
+    #[command(name = "gc")]
+    CollectGarbage(gc::CollectGarbage),
+}
 
 /// Runs the program with the process's arguments, and returns its exit code.
 pub fn main() -> ExitCode {
@@ -46,6 +60,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, _terminal: &Terminal) -> Result<()> {
-    match command {}
+fn run(command: Command, terminal: &Terminal) -> Result<()> {
+    match command {
+        Command::Images(command) => command.run(terminal),
+        Command::Inspect(command) => command.run(terminal),
+        Command::Tag(command) => command.run(terminal),
+        Command::Remove(command) => command.run(terminal),
+        Command::CollectGarbage(command) => command.run(terminal),
+    }
 }

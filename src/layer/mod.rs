@@ -1,9 +1,18 @@
 //! Image layers: file trees held in memory, the plan that splits them, and the tar archives made from them.
 //!
-//! [`tree`] knows no package format and no compression; [`plan`] decides what goes together; [`archive`] writes the
-//! bytes. A dependency layer depends on its inputs and [`FORMAT`] alone, so two projects share it byte for byte.
+//! [`tree`] knows no package format and no compression; [`archive`] writes the bytes, [`compress`] packs them, and
+//! [`write`](mod@write) keeps the result as a blob. A dependency layer depends on its inputs and [`FORMAT`] alone, so two projects share it byte for byte.
 
+pub mod archive;
+pub mod compress;
+mod gzip;
+pub(crate) mod header;
 pub mod tree;
+pub mod write;
+
+pub use archive::LayerError;
+pub use compress::Compression;
+pub use write::{Layer, key, write, write_cached};
 
 /// Raised whenever the same inputs would give other layer bytes than before; part of every cache key and of the lock.
 pub const FORMAT: u32 = 1;

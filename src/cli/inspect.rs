@@ -1,0 +1,162 @@
+//! `mlpack inspect`: looks into an image of the local store.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::Terminal;
+use super::text::{bytes, short_digest, table};
+use crate::error::{Diagnose, Exit, Result};
+use crate::image::{Image, ImageStore, LayerDescription, OPENAPI_LABEL, digest_of};
+
+/// Show what an image of the local store is and holds
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// Name, digest, or the beginning of a digest
+    image: String,
+    /// Show the layers only
+    #[arg(long, conflicts_with = "openapi")]
+    layers: bool,
+    /// Print the OpenAPI document of the service
+    #[arg(long)]
+    openapi: bool,
+}
+
+/// The image was not built by mlpack, or by one that wrote no document.
+#[derive(Debug, thiserror::Error)]
+#[error("`{image}` has no OpenAPI document")]
+struct NoDocument {
+    image: String,
+}
+
+impl Diagnose for NoDocument {
+    fn exit(&self) -> Exit {
+        Exit::Failure
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![format!("the document is in the label `{OPENAPI_LABEL}`, which `mlpack build` writes")]
+    }
+}
+
+#[derive(Serialize)]
+struct Description {
+    reference: Option<String>,
+    digest: String,
+    images: Vec<ImageDescription>,
+}
+
+#[derive(Serialize)]
+struct ImageDescription {
+    digest: String,
+    platform: String,
+    created: Option<String>,
+    user: Option<String>,
+    entrypoint: Vec<String>,
+    cmd: Vec<String>,
+    env: Vec<String>,
+    ports: Vec<String>,
+    labels: BTreeMap<String, String>,
+    layers: Vec<LayerDescription>,
+}
+
+impl Inspect {
+    pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
+        let store = ImageStore::open(terminal.home())?;
+        let found = store.find(&self.image)?;
+        let images = store.images(&found.descriptor)?;
+        if self.openapi {
+            return self.print_openapi(terminal, &images);
+        }
+        let description = Description {
+            reference: found.reference,
+            digest: digest_of(&found.descriptor)?.to_string(),
+            images: images.iter().map(describe).collect(),
+        };
+        terminal.result(&self.text(&description), &description);
+        Ok(())
+    }
+
+    fn print_openapi(&self, terminal: &Terminal, images: &[Image]) -> Result<()> {
+        let document = images.iter().find_map(|image| image.label(OPENAPI_LABEL));
+        let document = document.ok_or_else(|| NoDocument { image: self.image.clone() })?;
+        // A label of another program's making may hold anything: as JSON it is then a text.
+        let value = serde_json::from_str(document).unwrap_or_else(|_| serde_json::Value::from(document));
+        terminal.result(document, &value);
+        Ok(())
+    }
+
+    fn text(&self, description: &Description) -> String {
+        let mut parts = Vec::new();
+        if !self.layers {
+            parts.push(table([
+                pair("name", description.reference.as_deref().unwrap_or("-")),
+                pair("digest", &description.digest),
+            ]));
+        }
+        for image in &description.images {
+            if !self.layers {
+                parts.push(settings(image));
+            }
+            parts.push(layers(&image.layers));
+        }
+        parts.join("\n\n")
+    }
+}
+
+fn describe(image: &Image) -> ImageDescription {
+    let config = image.config.config().clone().unwrap_or_default();
+    let mut ports = config.exposed_ports().clone().unwrap_or_default();
+    ports.sort();
+    let mut labels: BTreeMap<_, _> = config.labels().clone().unwrap_or_default().into_iter().collect();
+    labels.remove(OPENAPI_LABEL);
+    ImageDescription {
+        digest: image.digest().to_string(),
+        platform: image.platform(),
+        created: image.config.created().clone(),
+        user: config.user().clone(),
+        entrypoint: config.entrypoint().clone().unwrap_or_default(),
+        cmd: config.cmd().clone().unwrap_or_default(),
+        env: config.env().clone().unwrap_or_default(),
+        ports,
+        labels,
+        layers: image.layers(),
+    }
+}
+
+fn pair(name: &str, value: &str) -> Vec<String> {
+    vec![name.to_owned(), value.to_owned()]
+}
+
+fn settings(image: &ImageDescription) -> String {
+    let mut rows = vec![
+        pair("platform", &image.platform),
+        pair("manifest", &image.digest),
+        pair("created", image.created.as_deref().unwrap_or("-")),
+        pair("user", image.user.as_deref().unwrap_or("root")),
+        pair("entrypoint", &image.entrypoint.join(" ")),
+    ];
+    let lists = [("command", vec![image.cmd.join(" ")]), ("port", image.ports.clone()), ("env", image.env.clone())];
+    for (name, values) in lists {
+        rows.extend(values.iter().filter(|value| !value.is_empty()).map(|value| pair(name, value)));
+    }
+    rows.extend(image.labels.iter().map(|(key, value)| pair("label", &format!("{key}={value}"))));
+    table(rows)
+}
+
+fn layers(layers: &[LayerDescription]) -> String {
+    let head = ["LAYER", "PACKED", "UNPACKED", "DIGEST"].map(str::to_owned).to_vec();
+    let rows = layers.iter().map(|layer| {
+        vec![
+            layer.name.clone().unwrap_or_else(|| "-".to_owned()),
+            bytes(layer.size),
+            layer.uncompressed.map_or_else(|| "-".to_owned(), bytes),
+            short_digest(&layer.digest.to_string()),
+        ]
+    });
+    let packed = layers.iter().map(|layer| layer.size).sum();
+    let unpacked: Option<u64> = layers.iter().map(|layer| layer.uncompressed).sum();
+    let total = vec!["total".to_owned(), bytes(packed), unpacked.map_or_else(|| "-".to_owned(), bytes)];
+    table(std::iter::once(head).chain(rows).chain([total]))
+}
