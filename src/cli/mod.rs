@@ -3,6 +3,8 @@
 mod gc;
 mod images;
 mod inspect;
+mod login;
+mod push;
 mod remove;
 mod tag;
 mod terminal;
@@ -27,6 +29,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Push(push::Push),
+    Pull(push::Pull),
+    Login(login::Login),
+    Logout(login::Logout),
     Images(images::Images),
     Inspect(inspect::Inspect),
     Tag(tag::Tag),
@@ -62,6 +68,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, terminal: &Terminal) -> Result<()> {
     match command {
+        Command::Push(command) => command.run(terminal),
+        Command::Pull(command) => command.run(terminal),
+        Command::Login(command) => command.run(terminal),
+        Command::Logout(command) => command.run(terminal),
         Command::Images(command) => command.run(terminal),
         Command::Inspect(command) => command.run(terminal),
         Command::Tag(command) => command.run(terminal),

@@ -1,0 +1,288 @@
+//! One registry's HTTP: scheme, tokens by scope, retries with backoff. What is moved is the business of `push` and `pull`.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
+use reqwest::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use super::auth::{self, Challenge};
+use super::credentials::{Credential, Credentials};
+use super::error::{RegistryError, messages};
+use super::reference::Reference;
+use crate::event::Report;
+use crate::fetch::http;
+
+/// How often a request is tried in all.
+const TRIES: u32 = 5;
+/// The longest wait between two tries, whatever the registry asks for.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// An error body is read up to this many bytes.
+const ERROR_LIMIT: u64 = 64 << 10;
+
+/// How to reach registries.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// Speak HTTP without TLS.
+    pub plain_http: bool,
+    /// Registries that may be spoken to without TLS or with any certificate, as Docker's and podman's files list them.
+    pub insecure: Vec<String>,
+    /// Who we are.
+    pub credentials: Credentials,
+}
+
+/// A connection to one registry for one repository.
+pub struct Client {
+    http: Http,
+    base: Url,
+    repository: String,
+    credential: Option<Credential>,
+    tokens: Mutex<HashMap<String, Arc<str>>>,
+    report: Arc<dyn Report>,
+}
+
+/// What a request carries.
+pub enum Payload<'a> {
+    /// Nothing.
+    Empty,
+    /// Bytes with their media type.
+    Bytes(&'a [u8], &'a str),
+    /// A stream that is made anew for each try, with its length.
+    Stream(&'a dyn Fn() -> Result<Body, RegistryError>, &'a [(&'static str, String)]),
+}
+
+impl Client {
+    /// Connects to the registry of `reference`: finds the scheme and the credentials.
+    pub fn new(reference: &Reference, connection: &Connection, report: Arc<dyn Report>) -> Result<Self, RegistryError> {
+        let host = reference.host();
+        let lenient = is_loopback(host) || connection.insecure.iter().any(|listed| listed == &reference.registry);
+        let http = http::client()
+            .tls_danger_accept_invalid_certs(lenient && !connection.plain_http)
+            // The client drops credentials where a redirect leaves the host.
+            .redirect(reqwest::redirect::Policy::limited(5))
+            .build()
+            .map_err(|source| RegistryError::Transport {
+                action: "connect to".to_owned(),
+                url: host.to_owned(),
+                source,
+            })?;
+        let plain = connection.plain_http || (lenient && !answers(&http, &format!("https://{host}/v2/")));
+        let scheme = if plain { "http" } else { "https" };
+        let base = format!("{scheme}://{host}/v2/").parse().map_err(|_| RegistryError::Protocol {
+            url: host.to_owned(),
+            reason: "the registry's name makes no address".to_owned(),
+        })?;
+        let credential = connection.credentials.find(&reference.registry, &reference.repository)?;
+        Ok(Self { http, base, repository: reference.repository.clone(), credential, tokens: Mutex::default(), report })
+    }
+
+    /// The repository that this client speaks of.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Receives events.
+    pub fn report(&self) -> &Arc<dyn Report> {
+        &self.report
+    }
+
+    /// Returns the address of `path` below the repository.
+    pub fn url(&self, path: &str) -> Result<Url, RegistryError> {
+        self.relative(&format!("{}/{path}", self.repository))
+    }
+
+    /// Returns an address that the registry gave, relative to its own where it has no host.
+    pub fn relative(&self, path: &str) -> Result<Url, RegistryError> {
+        self.base.join(path).map_err(|_| RegistryError::Protocol {
+            url: self.base.to_string(),
+            reason: format!("`{}` is not an address", path.escape_default()),
+        })
+    }
+
+    /// Checks that the registry is there and takes our credentials.
+    pub fn ping(&self) -> Result<(), RegistryError> {
+        self.send(&Method::GET, &self.base.clone(), &[], &Payload::Empty, &[]).map(drop)
+    }
+
+    /// Sends a request, with a token for `scopes` where the registry wants one, and tries again when that may help.
+    pub fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+        payload: &Payload<'_>,
+        scopes: &[String],
+    ) -> Result<Response, RegistryError> {
+        let mut wait = Duration::from_millis(250);
+        for _ in 1..TRIES {
+            match self.attempt(method, url, headers, payload, scopes) {
+                Err(error) if error.is_temporary() => std::thread::sleep(pause(&error, wait)),
+                result => return result,
+            }
+            wait *= 3;
+        }
+        self.attempt(method, url, headers, payload, scopes)
+    }
+
+    /// Sends a request once; a challenge is answered.
+    pub fn attempt(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+        payload: &Payload<'_>,
+        scopes: &[String],
+    ) -> Result<Response, RegistryError> {
+        let response = self.request(method, url, headers, payload, self.known_token(scopes).as_deref())?;
+        if response.status() != StatusCode::UNAUTHORIZED || !self.is_ours(url) {
+            return check(response, method.as_str(), url);
+        }
+        let Some(authorization) = self.answer(&response, scopes)? else {
+            return check(response, method.as_str(), url);
+        };
+        let response = self.request(method, url, headers, payload, Some(&authorization))?;
+        check(response, method.as_str(), url)
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+        payload: &Payload<'_>,
+        authorization: Option<&str>,
+    ) -> Result<Response, RegistryError> {
+        let mut request = self.http.request(method.clone(), url.clone());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        // Credentials are for the registry's own host, never for where it sends us.
+        if let Some(authorization) = authorization.filter(|_| self.is_ours(url)) {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        request = match payload {
+            Payload::Empty => request,
+            Payload::Bytes(bytes, media_type) => request.header("Content-Type", *media_type).body(bytes.to_vec()),
+            Payload::Stream(body, headers) => {
+                let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+                request.header("Content-Type", "application/octet-stream").body(body()?)
+            }
+        };
+        transport(request.send(), method.as_str(), url)
+    }
+
+    /// Answers a challenge, and returns the header that does.
+    fn answer(&self, response: &Response, scopes: &[String]) -> Result<Option<Arc<str>>, RegistryError> {
+        let headers = response.headers().get_all(WWW_AUTHENTICATE);
+        let Some(challenge) = headers.iter().filter_map(|value| Challenge::parse(value.to_str().ok()?)).next() else {
+            return Ok(None);
+        };
+        let header: Arc<str> = match challenge {
+            Challenge::Basic => match &self.credential {
+                Some(Credential::Password { user, password }) => {
+                    use base64::Engine as _;
+                    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+                    format!("Basic {encoded}").into()
+                }
+                _ => return Ok(None),
+            },
+            Challenge::Bearer { realm, service } => {
+                let plain = self.base.scheme() == "http";
+                let token =
+                    auth::token(&self.http, &realm, service.as_deref(), scopes, self.credential.as_ref(), plain)?;
+                format!("Bearer {token}").into()
+            }
+        };
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.insert(scopes.join(" "), header.clone());
+        Ok(Some(header))
+    }
+
+    fn known_token(&self, scopes: &[String]) -> Option<Arc<str>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(&scopes.join(" ")).cloned()
+    }
+
+    fn is_ours(&self, url: &Url) -> bool {
+        url.origin() == self.base.origin()
+    }
+
+    /// The scope for reading and writing this repository.
+    pub fn write_scope(&self) -> String {
+        format!("repository:{}:pull,push", self.repository)
+    }
+
+    /// The scope for reading this repository.
+    pub fn read_scope(&self) -> String {
+        format!("repository:{}:pull", self.repository)
+    }
+}
+
+/// Sends a request that needs no token, and checks the answer.
+pub fn checked(request: RequestBuilder, action: &str, url: &Url) -> Result<Response, RegistryError> {
+    check(transport(request.send(), action, url)?, action, url)
+}
+
+/// Reads a body of at most `limit` bytes.
+pub fn body(response: Response, limit: u64, url: &Url) -> Result<Vec<u8>, RegistryError> {
+    let mut bytes = Vec::new();
+    let protocol = |reason: String| RegistryError::Protocol { url: shown(url), reason };
+    response.take(limit + 1).read_to_end(&mut bytes).map_err(|error| protocol(error.to_string()))?;
+    if bytes.len() as u64 > limit {
+        return Err(protocol(format!("the answer has more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Returns the address without query, user and password, for messages.
+pub fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    http::display(&url)
+}
+
+fn transport(result: reqwest::Result<Response>, action: &str, url: &Url) -> Result<Response, RegistryError> {
+    result.map_err(|source| RegistryError::Transport {
+        action: action.to_owned(),
+        url: shown(url),
+        source: source.without_url(),
+    })
+}
+
+fn check(response: Response, action: &str, url: &Url) -> Result<Response, RegistryError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let mut body = Vec::new();
+    // What the registry says of its refusal helps, but is not needed.
+    let _ = response.take(ERROR_LIMIT).read_to_end(&mut body);
+    Err(RegistryError::Status {
+        action: action.to_owned(),
+        url: shown(url),
+        status,
+        messages: messages(&body),
+        retry_after,
+    })
+}
+
+fn pause(error: &RegistryError, wait: Duration) -> Duration {
+    match error {
+        RegistryError::Status { retry_after: Some(seconds), .. } => Duration::from_secs(*seconds).min(LONGEST_WAIT),
+        _ => wait.min(LONGEST_WAIT),
+    }
+}
+
+/// Whether a registry on this machine may be spoken to without TLS, as Docker and podman do it.
+fn is_loopback(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    name == "localhost" || name == "[::1]" || name.starts_with("127.")
+}
+
+fn answers(http: &Http, url: &str) -> bool {
+    http.get(url).timeout(Duration::from_secs(5)).send().is_ok()
+}

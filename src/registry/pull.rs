@@ -1,0 +1,148 @@
+//! Pull: an image or index with everything it names, each blob checked against its digest before it counts.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::Connection;
+use super::client::{self, Client, Payload};
+use super::error::RegistryError;
+use super::reference::Reference;
+use crate::digest::Digest;
+use crate::event::{Event, Report};
+use crate::fetch::BlobStore;
+use crate::image::{Descriptor, MediaType};
+
+/// A manifest or index may have so many bytes: the limit that registries have.
+const MANIFEST_LIMIT: u64 = 4 << 20;
+/// Blobs that are fetched at a time.
+const PARALLEL: usize = 4;
+/// What we can read.
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+
+/// What of a descriptor moving it needs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// The media type.
+    pub media_type: String,
+    /// The digest.
+    pub digest: Digest,
+    /// The number of bytes.
+    pub size: u64,
+}
+
+/// What an image manifest or an index names.
+#[derive(Debug, Default)]
+pub struct Children {
+    /// The configuration and the layers.
+    pub blobs: Vec<Part>,
+    /// The manifests of an index.
+    pub manifests: Vec<Part>,
+}
+
+/// Reads what a manifest or an index names; `name` is the image, for the error.
+///
+/// One that could be read as both is refused: two readers would see two images.
+pub fn children(name: &str, bytes: &[u8]) -> Result<Children, RegistryError> {
+    #[derive(Deserialize)]
+    struct Either {
+        config: Option<Part>,
+        layers: Option<Vec<Part>>,
+        manifests: Option<Vec<Part>>,
+    }
+    let error = |reason: String| RegistryError::Manifest { name: name.to_owned(), reason };
+    let either: Either = serde_json::from_slice(bytes).map_err(|reason| error(reason.to_string()))?;
+    match (either.config, either.layers, either.manifests) {
+        (Some(config), Some(mut layers), None) => {
+            layers.insert(0, config);
+            Ok(Children { blobs: layers, manifests: Vec::new() })
+        }
+        (None, None, Some(manifests)) => Ok(Children { blobs: Vec::new(), manifests }),
+        _ => Err(error("it must have either config and layers, or manifests".to_owned())),
+    }
+}
+
+/// Fetches `reference` with all that it names into `store`, and returns its descriptor.
+pub fn pull(
+    reference: &Reference,
+    connection: &Connection,
+    store: &BlobStore,
+    report: &Arc<dyn Report>,
+) -> Result<Descriptor, RegistryError> {
+    let client = Client::new(reference, connection, report.clone())?;
+    let pull = Pull { client, store, name: reference.to_string() };
+    let expected = reference.digest;
+    pull.manifest(&reference.target(), expected)
+}
+
+struct Pull<'a> {
+    client: Client,
+    store: &'a BlobStore,
+    name: String,
+}
+
+impl Pull<'_> {
+    fn manifest(&self, target: &str, expected: Option<Digest>) -> Result<Descriptor, RegistryError> {
+        let url = self.client.url(&format!("manifests/{target}"))?;
+        let scopes = [self.client.read_scope()];
+        let response = self.client.send(&Method::GET, &url, &[("Accept", ACCEPT)], &Payload::Empty, &scopes)?;
+        let media_type =
+            response.headers().get("Content-Type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = media_type.split(';').next().unwrap_or_default().to_owned();
+        let bytes = client::body(response, MANIFEST_LIMIT, &url)?;
+        let digest = Digest::of(&bytes);
+        let children = children(&self.name, &bytes)?;
+        for manifest in &children.manifests {
+            self.manifest(&manifest.digest.to_string(), Some(manifest.digest))?;
+        }
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(PARALLEL).build().expect("threads can be started");
+        pool.install(|| children.blobs.par_iter().try_for_each(|blob| self.blob(blob)))?;
+        let blob = self.store.insert(
+            &client::shown(&url),
+            bytes.as_slice(),
+            expected.unwrap_or(digest),
+            bytes.len() as u64,
+        )?;
+        let digest = format!("{}", blob.digest).parse().expect("a digest of ours is one of OCI's");
+        let digest: oci_spec::image::Digest = digest;
+        Ok(Descriptor::new(MediaType::from(media_type.as_str()), blob.size, digest))
+    }
+
+    fn blob(&self, blob: &Part) -> Result<(), RegistryError> {
+        let id = blob.digest.hex()[..12].to_owned();
+        if self.store.get(&blob.digest)?.is_some() {
+            return Ok(());
+        }
+        self.client.report().event(Event::Start { id: id.clone(), action: "pull", total: Some(blob.size) });
+        let url = self.client.url(&format!("blobs/{}", blob.digest))?;
+        let fetch = || -> Result<(), RegistryError> {
+            let response = self.client.send(&Method::GET, &url, &[], &Payload::Empty, &[self.client.read_scope()])?;
+            self.store.insert(&client::shown(&url), response, blob.digest, blob.size)?;
+            Ok(())
+        };
+        // A transfer that broke off is begun once more; what was not whole was dropped.
+        fetch().or_else(|error| if error.is_temporary() { fetch() } else { Err(error) })?;
+        self.client.report().event(Event::Progress { id: id.clone(), position: blob.size });
+        self.client.report().event(Event::Done { id, outcome: "pulled".to_owned() });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::children;
+
+    #[test]
+    fn a_manifest_that_is_also_an_index_is_refused() {
+        let descriptor = format!(r#"{{"mediaType": "x", "digest": "sha256:{}", "size": 1}}"#, "0".repeat(64));
+        let both = format!(r#"{{"config": {descriptor}, "layers": [], "manifests": [{descriptor}]}}"#);
+        assert!(children("x", both.as_bytes()).is_err());
+        assert!(children("x", b"{}").is_err());
+        let image = format!(r#"{{"config": {descriptor}, "layers": [{descriptor}]}}"#);
+        assert_eq!(children("x", image.as_bytes()).unwrap().blobs.len(), 2);
+    }
+}
