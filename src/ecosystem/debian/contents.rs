@@ -1,0 +1,106 @@
+//! Which package has a shared library, from the archive's `Contents` index.
+//!
+//! `Contents` lists files, not the links that alternatives make: a library such as `libblas.so.3` that exists only as an
+//! alternative is found by who provides its name, see `archive`.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
+
+use serde::{Deserialize, Serialize};
+
+/// The packages that have a library, by the library's file name.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sonames(BTreeMap<String, Vec<String>>);
+
+impl Sonames {
+    /// Reads a `Contents` index, keeping the libraries in the folders that the loader searches.
+    ///
+    /// The index is as large as 150 MB; one line at a time is held.
+    pub fn scan(mut contents: impl BufRead, triplet: &str) -> io::Result<Self> {
+        let mut sonames: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut line = Vec::new();
+        while contents.read_until(b'\n', &mut line)? > 0 {
+            if let Some((name, packages)) = library(&line, triplet) {
+                sonames.entry(name.to_owned()).or_default().extend(packages.split(',').map(package_name));
+            }
+            line.clear();
+        }
+        for packages in sonames.values_mut() {
+            packages.sort();
+            packages.dedup();
+        }
+        Ok(Self(sonames))
+    }
+
+    /// Returns the names of the packages that have a library, sorted.
+    pub fn packages(&self, soname: &str) -> &[String] {
+        self.0.get(soname).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Returns the library that a line is about, and its column of packages.
+fn library<'a>(line: &'a [u8], triplet: &str) -> Option<(&'a str, &'a str)> {
+    // Nearly all lines end here, before they are checked to be text.
+    let path = line.strip_prefix(b"usr/").unwrap_or(line);
+    let rest = path.strip_prefix(b"lib64/").or_else(|| path.strip_prefix(b"lib/"))?;
+    let rest = rest.strip_prefix(triplet.as_bytes()).and_then(|rest| rest.strip_prefix(b"/")).unwrap_or(rest);
+    let (name, packages) = std::str::from_utf8(rest).ok()?.trim_end().rsplit_once([' ', '\t'])?;
+    let name = name.trim_end();
+    (!name.contains('/') && is_library(name)).then_some((name, packages))
+}
+
+/// Whether a file's name is one that the loader may be asked for.
+fn is_library(name: &str) -> bool {
+    name.split_once(".so").is_some_and(|(_, version)| version.is_empty() || version.starts_with('.'))
+}
+
+/// Returns the package's name, without the section before it.
+fn package_name(qualified: &str) -> String {
+    qualified.rsplit('/').next().unwrap_or(qualified).to_owned()
+}
+
+/// Returns the name that Debian gives to the package of a library: `libblas.so.3` is in `libblas3`.
+pub fn conventional_package(soname: &str) -> String {
+    let (stem, version) = soname.split_once(".so").unwrap_or((soname, ""));
+    let version = version.trim_start_matches('.');
+    // The version of a library whose name ends in a digit is set apart: `libfoo2.so.1` is in `libfoo2-1`.
+    let apart = if stem.ends_with(|last: char| last.is_ascii_digit()) && !version.is_empty() { "-" } else { "" };
+    format!("{stem}{apart}{version}").to_ascii_lowercase().replace('_', "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_libraries_that_the_loader_finds_are_kept() {
+        let contents = b"bin/sh                 shells/dash\n\
+            lib/x86_64-linux-gnu/libz.so.1\t libs/zlib1g\n\
+            lib64/ld-linux-x86-64.so.2      libs/libc6\n\
+            usr/lib/x86_64-linux-gnu/libz.so.1 libs/zlib1g,non-free/libs/other\n\
+            usr/lib/x86_64-linux-gnu/libz.a libdevel/zlib1g-dev\n\
+            usr/lib/x86_64-linux-gnu/blas/libblas.so.3 libs/libblas3\n\
+            usr/lib/aarch64-linux-gnu/libc.so.6 libs/libc6-arm64-cross\n\
+            usr/lib/libreoffice/program/libx.so libs/x\n\
+            usr/lib/libwith space.so  libs/y\n\
+            usr/lib/\xff.so  libs/z\n";
+        let sonames = Sonames::scan(&contents[..], "x86_64-linux-gnu").unwrap();
+        assert_eq!(sonames.packages("libz.so.1"), ["other", "zlib1g"]);
+        assert_eq!(sonames.packages("ld-linux-x86-64.so.2"), ["libc6"]);
+        assert_eq!(sonames.packages("libwith space.so"), ["y"]);
+        assert_eq!(sonames.0.len(), 3);
+    }
+
+    #[test]
+    fn packages_are_named_after_libraries() {
+        let names = [
+            ("libblas.so.3", "libblas3"),
+            ("libssl.so.1.1", "libssl1.1"),
+            ("libX11.so.6", "libx11-6"),
+            ("libGL.so", "libgl"),
+        ];
+        for (soname, package) in names {
+            assert_eq!(conventional_package(soname), package);
+        }
+    }
+}
