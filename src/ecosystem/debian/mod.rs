@@ -1,1 +1,4 @@
-//! Being written.
+//! Debian: from a signed archive to file trees, without apt, dpkg or root.
+
+pub mod configure;
+pub mod deb;
