@@ -1,15 +1,18 @@
-//! Debian: the archive, from its signing keys to the packages that a set of requirements needs.
+//! Debian: from the archive's signing keys to the file trees of its packages, without apt, dpkg or root.
 //!
 //! ```text
-//! sources → openpgp → release → index → resolve → pool
+//! sources → openpgp → release → index → resolve → pool → deb → configure
 //! ```
 //!
-//! [`archive`] ties these together; no apt and no dpkg is needed.
+//! [`archive`] ties together what chooses packages; [`deb`] unpacks one, and [`configure`] does what the maintainer
+//! scripts of all of them would.
 
 pub mod archive;
 mod cleartext;
+pub mod configure;
 pub mod contents;
 pub mod control;
+pub mod deb;
 pub mod index;
 pub mod openpgp;
 pub mod pool;

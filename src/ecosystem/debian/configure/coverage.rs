@@ -1,0 +1,120 @@
+//! Which lines of the scripts nothing stands for.
+//!
+//! A script of a package in the table is known as a whole. In others each simple command must be harmless by the table,
+//! emulated from the line itself, or it is reported: better one warning too many than an effect lost in silence.
+
+use std::collections::BTreeSet;
+
+use super::installed::Installed;
+use super::shell::{self, Line, Variables};
+use super::table::TABLE;
+use super::{Configured, Warning, accounts, alternatives};
+use crate::platform::Platform;
+
+/// The scripts that run on a first installation. What `config` asks is answered with the defaults.
+const SCRIPTS: [&str; 2] = ["preinst", "postinst"];
+
+/// Adds a warning for each script with lines that nothing stands for, and says of known scripts what was left out.
+pub(super) fn check(installed: &Installed<'_>, platform: Platform, configured: &mut Configured) {
+    for (package, unpacked) in installed.packages() {
+        let scripts = SCRIPTS.iter().filter_map(|name| Some((*name, unpacked.scripts.get(*name)?)));
+        if let Some((script, _)) = TABLE.script(package) {
+            if let Some(reason) = script.left_out.as_ref().filter(|_| scripts.count() > 0) {
+                configured.done(package, format!("left out: {reason}"));
+            }
+            continue;
+        }
+        for (name, text) in scripts {
+            let lines = unknown_lines(text, platform);
+            if !lines.is_empty() {
+                configured.warnings.push(Warning { package: package.to_owned(), script: name.to_owned(), lines });
+            }
+        }
+    }
+}
+
+fn unknown_lines(script: &str, platform: Platform) -> Vec<(usize, String)> {
+    if script.starts_with("#!") && !script.lines().next().is_some_and(|line| line.contains("sh")) {
+        return vec![(1, script.lines().next().unwrap_or_default().to_owned())];
+    }
+    let lines = shell::lines(script);
+    let variables = Variables::of(&lines, platform);
+    let functions: BTreeSet<&str> = lines.iter().filter_map(|line| Some(function(&line.text)?.0)).collect();
+    let unknown = lines.iter().filter(|line| !is_known(line, &variables, &functions));
+    unknown.map(|line| (line.number, line.text.clone())).collect()
+}
+
+/// Returns the name of the function that a line begins to define, and what follows.
+fn function(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.split_once("()")?;
+    let name = name.trim();
+    let sound =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    sound.then_some((name, rest))
+}
+
+fn is_known(line: &Line, variables: &Variables, functions: &BTreeSet<&str>) -> bool {
+    if line.helper.as_deref().is_some_and(|helper| TABLE.knows_section(helper)) {
+        return true;
+    }
+    if alternatives::is_understood(line, variables) || accounts::is_understood(line, variables) {
+        return true;
+    }
+    let text = function(&line.text).map_or(&*line.text, |(_, body)| body);
+    shell::commands(text).iter().all(|command| is_harmless(command, functions))
+}
+
+fn is_harmless(command: &[String], functions: &BTreeSet<&str>) -> bool {
+    if writes(command) {
+        return false;
+    }
+    // Assignments come first; `a=$(…)` reads.
+    let Some(name) = command.iter().find(|word| !is_assignment(word)) else { return true };
+    functions.contains(name.as_str()) || TABLE.knows_command(name.rsplit('/').next().unwrap_or(name))
+}
+
+/// Whether the command's output goes to a file.
+fn writes(command: &[String]) -> bool {
+    let redirected = |pair: &[String]| pair[0].starts_with('>') && !matches!(pair[1].as_str(), "/dev/null" | "1" | "2");
+    command.windows(2).any(redirected)
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !name.is_empty()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(script: &str) -> Vec<String> {
+        unknown_lines(script, "linux/amd64".parse().unwrap()).into_iter().map(|(_, line)| line).collect()
+    }
+
+    #[test]
+    fn boilerplate_and_known_helpers_are_silent() {
+        let script = "#!/bin/sh\nset -e\ncase \"$1\" in\n  configure|abort-upgrade)\n    if [ -d /x ] && [ -n \"$2\" ]; then\n      rm -f /x/y || true\n    fi\n  ;;\n  *)\n    echo \"unknown \\`$1'\" >&2\n    exit 1\n  ;;\nesac\nhelp_me() {\n  true\n}\nhelp_me a\n# Automatically added by dh_installsystemd/13\nanything --here > /etc/x\n# End automatically added section\nldconfig\nexit 0\n";
+        assert_eq!(unknown(script), Vec::<String>::new());
+    }
+
+    #[test]
+    fn effects_are_reported_wherever_they_hide() {
+        for line in [
+            "chown root /x",
+            "true && chmod 4755 /x",
+            "echo x > /etc/y",
+            "cat <<EOF >> /etc/y",
+            "if ! mkdir /x; then",
+            "configure) ln -s a b ;;",
+            "f() { touch /x; }",
+            "LC_ALL=C touch /x",
+            "update-alternatives --install $x y /z 1",
+            "/usr/sbin/unknown-tool",
+        ] {
+            assert_eq!(unknown(&format!("#!/bin/sh\n{line}\nEOF\n")).first().map(String::as_str), Some(line));
+        }
+        assert_eq!(unknown("#!/usr/bin/perl\nuse strict;\n"), ["#!/usr/bin/perl"]);
+    }
+}
