@@ -2,10 +2,12 @@
 
 mod gc;
 mod images;
+mod init;
 mod inspect;
 mod login;
 mod push;
 mod remove;
+mod schema;
 mod tag;
 mod terminal;
 mod text;
@@ -40,6 +42,8 @@ enum Command {
     Remove(remove::Remove),
     #[command(name = "gc")]
     CollectGarbage(gc::CollectGarbage),
+    Init(init::Init),
+    Schema(schema::Schema),
 }
 
 /// Runs the program with the process's arguments, and returns its exit code.
@@ -77,5 +81,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<()> {
         Command::Tag(command) => command.run(terminal),
         Command::Remove(command) => command.run(terminal),
         Command::CollectGarbage(command) => command.run(terminal),
+        Command::Init(init) => init.run(terminal),
+        Command::Schema(schema) => schema.run(terminal),
     }
 }
