@@ -37,6 +37,11 @@ impl Digest {
         Ok(Self(bytes))
     }
 
+    /// Returns the digest with these raw bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the 64 hex digits, as blob file names use them.
     pub fn hex(&self) -> String {
         use fmt::Write as _;

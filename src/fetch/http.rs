@@ -176,6 +176,14 @@ impl Http {
         Ok(blob)
     }
 
+    /// Asks for the size of a file, in bytes; `None` where the server does not state it.
+    pub fn content_length(&self, url: &Url) -> Result<Option<u64>, HttpError> {
+        self.retry(url, |request| {
+            let response = send(request.header("Accept-Encoding", "identity"), &display(url))?;
+            Ok(response.content_length())
+        })
+    }
+
     fn retry<T>(&self, url: &Url, attempt: impl Fn(RequestBuilder) -> Result<T, HttpError>) -> Result<T, HttpError> {
         if self.offline {
             return Err(HttpError::Offline { url: display(url) });
