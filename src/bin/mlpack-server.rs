@@ -1,3 +1,7 @@
 //! The program inside the image. All of it is in the library, see `mlpack::server`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mlpack::server::main()
+}

@@ -1,1 +1,292 @@
 //! The OpenAPI 3.1 document of a service, from its contract alone. The build writes it, the server serves it.
+//!
+//! Its schemas (JSON Schema 2020-12) are exactly as strict as the server: what they allow is accepted, what they forbid
+//! is answered with 422. Members are sorted by name, so equal contracts give equal bytes.
+
+use serde_json::{Map, Value, json};
+
+use super::{Column, ColumnType, Data, Dtype, Endpoint, Service, Task};
+
+/// The failures an endpoint may answer with, and what they mean.
+const FAILURES: [(&str, &str); 10] = [
+    ("400", "The body is not what its media type says."),
+    ("408", "The body did not arrive in time."),
+    ("413", "The body is too large."),
+    ("415", "The body has another media type than the endpoint takes."),
+    ("422", "The body does not fit the contract; `details` says where."),
+    ("429", "Too many requests are waiting."),
+    ("500", "The model failed."),
+    ("503", "No worker is ready, or the server is stopping."),
+    ("504", "The model did not answer in time."),
+    ("405", "The path does not take this method."),
+];
+
+/// Returns the document.
+pub fn document(service: &Service) -> Value {
+    let mut paths = Map::new();
+    for (name, endpoint) in &service.endpoints {
+        paths.insert(format!("/{name}"), json!({ "post": operation(name, endpoint) }));
+    }
+    paths.insert("/livez".to_owned(), json!({"get": probe("livez", "Says that the server runs.", &["200"])}));
+    paths.insert(
+        "/readyz".to_owned(),
+        json!({"get": probe("readyz", "Says whether the model can be called.", &["200", "503"])}),
+    );
+    let mut info = json!({"title": service.name, "version": service.version, "description": service.description});
+    if let Some(license) = &service.license {
+        info["license"] = json!({"name": license, "identifier": license});
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": info,
+        "servers": [{"url": "."}],
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": error_schema(), "Status": status_schema()},
+            "responses": {"Error": {
+                "description": "The request was not answered with a result.",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            }},
+        },
+    })
+}
+
+fn operation(name: &str, endpoint: &Endpoint) -> Value {
+    let mut responses = Map::new();
+    responses.insert(
+        "200".to_owned(),
+        json!({"description": "The model's answer.", "content": content(&endpoint.output, true)}),
+    );
+    for (status, description) in FAILURES {
+        let schema = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
+        responses.insert(status.to_owned(), json!({"description": description, "content": schema}));
+    }
+    let mut operation = json!({
+        "operationId": name,
+        "tags": [tag(endpoint.task)],
+        "requestBody": {"required": true, "content": content(&endpoint.input, false)},
+        "responses": responses,
+    });
+    if !endpoint.description.is_empty() {
+        operation["description"] = json!(endpoint.description);
+    }
+    operation
+}
+
+fn tag(task: Task) -> Value {
+    serde_json::to_value(task).expect("a task is a string")
+}
+
+fn probe(name: &str, description: &str, statuses: &[&str]) -> Value {
+    let status = |status: &&str| {
+        let content = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}});
+        ((*status).to_owned(), json!({"description": description, "content": content}))
+    };
+    let responses: Map<String, Value> = statuses.iter().map(status).collect();
+    json!({"operationId": name, "tags": ["health"], "description": description, "responses": responses})
+}
+
+/// The media types of an input or output, each with its schema.
+fn content(data: &Data, output: bool) -> Value {
+    match data {
+        Data::Table { columns } => {
+            let mut media = json!({"schema": table(columns, output)});
+            if let Some(row) = example(columns) {
+                media["example"] = json!({ "rows": [row] });
+            }
+            json!({ "application/json": media })
+        }
+        Data::Tensor { dtype, shape } => {
+            let tensor = shape.iter().rev().fold(element(*dtype), |items, length| nested(&items, *length));
+            let schema = closed(&json!({ "tensor": tensor }), &["tensor"]);
+            json!({"application/json": {"schema": schema}})
+        }
+        Data::Json { schema } => {
+            json!({"application/json": {"schema": if schema.is_null() { json!({}) } else { schema.clone() }}})
+        }
+        Data::Text => json!({
+            "text/plain": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "string"}},
+        }),
+        Data::Binary { media_type } => {
+            let mut types = Map::new();
+            types.insert(media_type.clone(), json!({}));
+            if !output {
+                types.insert("application/octet-stream".to_owned(), json!({}));
+            }
+            Value::Object(types)
+        }
+    }
+}
+
+/// A table in either orientation.
+fn table(columns: &[Column], output: bool) -> Value {
+    let required: Vec<&str> =
+        columns.iter().filter(|column| output || column.default.is_none()).map(|column| column.name.as_str()).collect();
+    let least = u8::from(!output);
+    let cells: Map<String, Value> = columns.iter().map(|column| (column.name.clone(), cell(column, output))).collect();
+    let lists: Map<String, Value> = cells
+        .iter()
+        .map(|(name, cell)| (name.clone(), json!({"type": "array", "items": cell, "minItems": least})))
+        .collect();
+    let row = closed(&Value::Object(cells), &required);
+    let rows = json!({"type": "array", "items": row, "minItems": least});
+    let columns = closed(&Value::Object(lists), &required);
+    json!({"oneOf": [
+        closed(&json!({ "rows": rows }), &["rows"]),
+        closed(&json!({ "columns": columns }), &["columns"]),
+    ]})
+}
+
+/// An object with these members and no others.
+fn closed(properties: &Value, required: &[&str]) -> Value {
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn cell(column: &Column, output: bool) -> Value {
+    let (name, format) = match column.kind {
+        ColumnType::String | ColumnType::Category => ("string", None),
+        ColumnType::Integer => ("integer", Some("int64")),
+        ColumnType::Number => ("number", Some("double")),
+        ColumnType::Boolean => ("boolean", None),
+        ColumnType::Date => ("string", Some("date")),
+        ColumnType::Datetime => ("string", Some("date-time")),
+    };
+    let mut cell = json!({ "type": if column.nullable { json!([name, "null"]) } else { json!(name) } });
+    let mut set = |member: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            cell[member] = value;
+        }
+    };
+    let whole = column.kind == ColumnType::Integer;
+    set("format", format.map(Value::from));
+    set("description", (!column.description.is_empty()).then(|| json!(column.description)));
+    set("default", column.default.clone().filter(|_| !output));
+    set("examples", column.example.as_ref().map(|example| json!([example])));
+    set("minimum", column.minimum.map(|limit| number(limit, whole)).or(whole.then(|| json!(i64::MIN))));
+    set("maximum", column.maximum.map(|limit| number(limit, whole)).or(whole.then(|| json!(i64::MAX))));
+    set("maxLength", column.max_length.map(Value::from));
+    if !column.choices.is_empty() {
+        let missing = column.nullable.then_some(Value::Null);
+        set("enum", Some(column.choices.iter().cloned().chain(missing).collect()));
+    }
+    cell
+}
+
+/// Writes a limit of a whole number without a fraction where it has none.
+fn number(limit: f64, whole: bool) -> Value {
+    if whole && limit.fract() == 0.0 && limit.abs() < 9e15 { json!(limit as i64) } else { json!(limit) }
+}
+
+fn nested(items: &Value, length: Option<u64>) -> Value {
+    match length {
+        Some(length) => json!({"type": "array", "items": items, "minItems": length, "maxItems": length}),
+        None => json!({"type": "array", "items": items, "minItems": 1}),
+    }
+}
+
+fn element(dtype: Dtype) -> Value {
+    let whole = |least: Value, most: Value| json!({"type": "integer", "minimum": least, "maximum": most});
+    match dtype {
+        Dtype::Bool => json!({"type": "boolean"}),
+        Dtype::Int8 => whole(json!(i8::MIN), json!(i8::MAX)),
+        Dtype::Int16 => whole(json!(i16::MIN), json!(i16::MAX)),
+        Dtype::Int32 => whole(json!(i32::MIN), json!(i32::MAX)),
+        Dtype::Int64 => whole(json!(i64::MIN), json!(i64::MAX)),
+        Dtype::Uint8 => whole(json!(0), json!(u8::MAX)),
+        Dtype::Uint16 => whole(json!(0), json!(u16::MAX)),
+        Dtype::Uint32 => whole(json!(0), json!(u32::MAX)),
+        Dtype::Uint64 => whole(json!(0), json!(u64::MAX)),
+        Dtype::Float32 => {
+            json!({"type": "number", "format": "float", "minimum": f64::from(f32::MIN), "maximum": f64::from(f32::MAX)})
+        }
+        Dtype::Float64 => json!({"type": "number", "format": "double"}),
+    }
+}
+
+/// A row of the columns' own examples, where those that are required have one.
+fn example(columns: &[Column]) -> Option<Value> {
+    let mut row = Map::new();
+    for column in columns {
+        match (column.example.as_ref().or(column.choices.first()), &column.default) {
+            (Some(value), _) => row.insert(column.name.clone(), value.clone()),
+            (None, Some(_)) => None,
+            (None, None) if column.nullable => row.insert(column.name.clone(), Value::Null),
+            (None, None) => return None,
+        };
+    }
+    Some(Value::Object(row))
+}
+
+fn error_schema() -> Value {
+    let detail = closed(
+        &json!({
+            "pointer": {"type": "string", "description": "A JSON pointer (RFC 6901) into the request's body."},
+            "message": {"type": "string"},
+        }),
+        &["pointer", "message"],
+    );
+    let error = closed(
+        &json!({
+            "code": {"type": "string", "description": "The kind of failure, for programs."},
+            "message": {"type": "string", "description": "What happened, for people."},
+            "details": {"type": "array", "items": detail, "minItems": 1, "maxItems": 20},
+            "request_id": {"type": "string", "description": "The answer's `x-request-id`."},
+        }),
+        &["code", "message", "request_id"],
+    );
+    closed(&json!({ "error": error }), &["error"])
+}
+
+fn status_schema() -> Value {
+    let count = json!({"type": "integer", "minimum": 0});
+    let workers = closed(&json!({"ready": count, "total": count}), &["ready", "total"]);
+    closed(&json!({"status": {"type": "string"}, "workers": workers}), &["status"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(more: Value) -> Column {
+        let mut column = json!({"name": "x", "type": "integer", "nullable": false, "default": null, "example": null,
+            "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
+        column.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
+        serde_json::from_value(column).unwrap()
+    }
+
+    #[test]
+    fn a_nullable_category_allows_null_among_its_levels() {
+        let column = column(json!({"type": "category", "nullable": true, "enum": ["a", "b"]}));
+        assert_eq!(cell(&column, false), json!({"type": ["string", "null"], "enum": ["a", "b", null]}));
+    }
+
+    #[test]
+    fn whole_numbers_have_64_bits_unless_the_contract_is_narrower() {
+        let cell = cell(&column(json!({"maximum": 5.0})), false);
+        assert_eq!(cell, json!({"type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": 5}));
+    }
+
+    #[test]
+    fn columns_with_defaults_may_be_left_out_of_requests_only() {
+        let columns = [column(json!({"default": 1}))];
+        assert_eq!(table(&columns, false)["oneOf"][0]["properties"]["rows"]["items"]["required"], json!([]));
+        assert_eq!(table(&columns, true)["oneOf"][0]["properties"]["rows"]["items"]["required"], json!(["x"]));
+    }
+
+    #[test]
+    fn an_example_row_needs_every_required_column() {
+        assert_eq!(example(&[column(json!({"example": 3}))]), Some(json!({"x": 3})));
+        assert_eq!(example(&[column(json!({}))]), None);
+        assert_eq!(example(&[column(json!({"nullable": true}))]), Some(json!({"x": null})));
+    }
+
+    #[test]
+    fn tensors_nest_as_deep_as_their_shape() {
+        let data = Data::Tensor { dtype: Dtype::Uint8, shape: vec![None, Some(2)] };
+        let tensor = &content(&data, false)["application/json"]["schema"]["properties"]["tensor"];
+        assert_eq!(tensor["minItems"], json!(1));
+        assert_eq!(tensor["items"]["maxItems"], json!(2));
+        assert_eq!(tensor["items"]["items"]["maximum"], json!(255));
+    }
+}

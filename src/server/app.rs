@@ -1,0 +1,164 @@
+//! What all parts of the running server share: the contract, the queue, and how the workers are.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::batch::{Answer, Queue, Request};
+use super::contract::{ContractError, Endpoint};
+use super::data::Payload;
+use super::failure::{Code, Failure};
+use super::init::Reaper;
+use crate::service::{Service, openapi};
+
+/// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
+const MAX_BODY: u64 = 256 << 20;
+
+/// The running server.
+pub struct App {
+    /// The contract as it was read.
+    pub service: Service,
+    /// The endpoints; requests name them by position.
+    pub endpoints: Vec<Endpoint>,
+    /// The OpenAPI document as it is served.
+    pub openapi: Bytes,
+    /// What waits for workers.
+    pub queue: Queue,
+    /// Starts and reaps workers.
+    pub reaper: Reaper,
+    /// How many workers there should be.
+    pub workers: usize,
+    /// How many threads each worker's numeric libraries should use.
+    pub threads: usize,
+    ready: AtomicUsize,
+    draining: AtomicBool,
+    stopping: AtomicBool,
+    running: AtomicUsize,
+    idle: Notify,
+}
+
+/// Counts a request as running until it is dropped.
+pub struct Running<'a>(&'a App);
+
+impl App {
+    /// Checks the contract; `workers` overrides what it says.
+    pub fn new(service: Service, workers: Option<usize>) -> Result<Self, ContractError> {
+        let endpoints: Vec<Endpoint> =
+            service.endpoints.iter().map(|(name, endpoint)| Endpoint::new(name, endpoint)).collect::<Result<_, _>>()?;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
+        let server = &service.server;
+        let batch = endpoints.iter().map(|endpoint| endpoint.batch);
+        let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
+        Ok(Self {
+            openapi: openapi::document(&service).to_string().into(),
+            endpoints,
+            queue,
+            reaper: Reaper::default(),
+            workers,
+            threads: (processors / workers).max(1),
+            service,
+            ready: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            running: AtomicUsize::new(0),
+            idle: Notify::new(),
+        })
+    }
+
+    /// Calls the endpoint; `deadline` covers the time in the queue.
+    pub async fn call(&self, endpoint: usize, payload: Payload, deadline: Instant) -> Answer {
+        if self.ready_workers() == 0 {
+            return Err(Failure::new(Code::NotReady, "no worker is ready"));
+        }
+        let (answer, answered) = oneshot::channel();
+        self.queue.push(Request { endpoint, payload, answer, suspect: false })?;
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),
+            Err(_) => Err(Failure::new(Code::Timeout, "the model did not answer in time")),
+        }
+    }
+
+    /// Returns how long a call may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.service.server.timeout_ms)
+    }
+
+    /// Returns how many bytes a request's body may have.
+    pub fn max_body(&self) -> usize {
+        self.service.server.max_body_bytes.min(MAX_BODY) as usize
+    }
+
+    /// Returns how many workers are ready.
+    pub fn ready_workers(&self) -> usize {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Notes that one worker more is ready.
+    pub fn worker_ready(&self) {
+        self.ready.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that one worker less is ready.
+    pub fn worker_gone(&self) {
+        self.ready.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a worker could not be started: where it was the last hope, nothing needs to wait any longer.
+    pub fn worker_failed(&self) {
+        if self.ready_workers() == 0 {
+            self.queue.fail_all(&Failure::new(Code::NotReady, "no worker is ready"));
+        }
+    }
+
+    /// Counts a request as running, unless the server is about to stop.
+    pub fn enter(&self) -> Result<Running<'_>, Failure> {
+        if self.is_draining() {
+            return Err(Failure::new(Code::Draining, "the server is stopping"));
+        }
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Ok(Running(self))
+    }
+
+    /// Returns whether new requests are refused.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether workers are no longer started.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new requests, and waits until none is running.
+    pub async fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        while self.running.load(Ordering::Relaxed) > 0 {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Ends all workers within `patience`.
+    pub async fn stop_workers(&self, patience: Duration) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.reaper.stop(patience).await;
+    }
+
+    /// Reaps for ever; fails at once where signals cannot be had.
+    pub async fn reap(&self) -> io::Result<()> {
+        self.reaper.run().await
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.idle.notify_one();
+        }
+    }
+}

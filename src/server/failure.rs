@@ -1,0 +1,88 @@
+//! Why a request was not answered with a result. It is data: each wire protocol writes it in its own form.
+//!
+//! Nothing here carries a value of the request, a path or a stack trace; those go to the log at most.
+
+use serde::Serialize;
+
+/// Why a request failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The kind of failure; it decides the status.
+    pub code: Code,
+    /// One sentence for people.
+    pub message: String,
+    /// Each thing that is wrong with the request's body.
+    pub details: Vec<Detail>,
+}
+
+/// One thing that is wrong with a request's body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Detail {
+    /// A JSON pointer (RFC 6901) into the body.
+    pub pointer: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+/// The kinds of failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the text of each is in `Code::text`")]
+pub enum Code {
+    MalformedBody,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InvalidInput,
+    QueueFull,
+    ModelFailed,
+    InvalidOutput,
+    WorkerDied,
+    NotReady,
+    Draining,
+    Timeout,
+}
+
+impl Code {
+    /// Returns the code as it stands in answers.
+    pub fn text(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// Returns the HTTP status (RFC 9110).
+    pub fn status(self) -> u16 {
+        self.parts().1
+    }
+
+    fn parts(self) -> (&'static str, u16) {
+        match self {
+            Self::MalformedBody => ("malformed_body", 400),
+            Self::NotFound => ("not_found", 404),
+            Self::MethodNotAllowed => ("method_not_allowed", 405),
+            Self::BodyTimeout => ("body_timeout", 408),
+            Self::BodyTooLarge => ("body_too_large", 413),
+            Self::UnsupportedMediaType => ("unsupported_media_type", 415),
+            Self::InvalidInput => ("invalid_input", 422),
+            Self::QueueFull => ("queue_full", 429),
+            Self::ModelFailed => ("model_failed", 500),
+            Self::InvalidOutput => ("invalid_output", 500),
+            Self::WorkerDied => ("worker_died", 500),
+            Self::NotReady => ("not_ready", 503),
+            Self::Draining => ("draining", 503),
+            Self::Timeout => ("timeout", 504),
+        }
+    }
+}
+
+impl Failure {
+    /// Returns a failure without details.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Vec::new() }
+    }
+
+    /// Returns the failure of a body that does not fit the contract.
+    pub fn invalid(details: Vec<Detail>) -> Self {
+        Self { code: Code::InvalidInput, message: "the request does not fit the contract".to_owned(), details }
+    }
+}

@@ -1,0 +1,153 @@
+//! The server's few settings, from its arguments and its environment. What the service does stands in its contract.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::log::Level;
+use crate::service::{ROOT, SERVICE_FILE};
+
+/// What `--help` says.
+pub const HELP: &str = "\
+Usage: mlpack-server [serve | healthcheck] [OPTIONS]
+
+  serve               serves the model; this is the default
+  healthcheck         exits with 0 if the server on the port is ready
+
+  --host ADDRESS      the address to listen on [0.0.0.0]
+  --port PORT         the port [MLPACK_PORT, else PORT, else 8080]
+  --service FILE      the contract [/opt/mlpack/service.json]
+  --version, --help
+
+Environment: MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug).
+";
+
+/// What the program is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Serve.
+    Serve,
+    /// Ask a running server whether it is ready.
+    Healthcheck,
+    /// Print the version.
+    Version,
+    /// Print the help text.
+    Help,
+}
+
+/// The settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// What to do.
+    pub action: Action,
+    /// The address to listen on.
+    pub host: IpAddr,
+    /// The port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// The contract's file.
+    pub service: PathBuf,
+    /// How many workers run, where the environment says so.
+    pub workers: Option<usize>,
+    /// Which lines are logged.
+    pub level: Level,
+}
+
+/// The program was called wrongly.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// An argument that is not known.
+    #[error("`{0}` is not an argument of mlpack-server; see `--help`")]
+    Unknown(String),
+    /// A setting without its value.
+    #[error("`{0}` needs a value")]
+    Missing(String),
+    /// A value that cannot be read.
+    #[error("`{value}` is not a value for `{name}`")]
+    Value {
+        /// The argument or variable.
+        name: String,
+        /// What was given.
+        value: String,
+    },
+}
+
+impl Options {
+    /// Reads the arguments after the program's name; `variable` looks into the environment. Arguments win.
+    pub fn parse(
+        arguments: impl IntoIterator<Item = String>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, OptionsError> {
+        let from = |name: &str| variable(name).filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value));
+        let mut options = Self {
+            action: Action::Serve,
+            host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: from("MLPACK_PORT").or_else(|| from("PORT")).map_or(Ok(8080), read)?,
+            service: PathBuf::from(format!("/{ROOT}/{SERVICE_FILE}")),
+            workers: from("MLPACK_WORKERS").map(read).transpose()?,
+            level: from("MLPACK_LOG").map_or(Ok(Level::Info), |(name, value)| {
+                Level::parse(&value).ok_or(OptionsError::Value { name, value })
+            })?,
+        };
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            options.take(argument, &mut arguments)?;
+        }
+        Ok(options)
+    }
+
+    fn take(&mut self, argument: String, rest: &mut impl Iterator<Item = String>) -> Result<(), OptionsError> {
+        let (name, joined) = match argument.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (argument.clone(), None),
+        };
+        let mut value = || match joined.clone().or_else(|| rest.next()) {
+            Some(value) => Ok((name.clone(), value)),
+            None => Err(OptionsError::Missing(name.clone())),
+        };
+        match name.as_str() {
+            "serve" => {}
+            "healthcheck" => self.action = Action::Healthcheck,
+            "--version" => self.action = Action::Version,
+            "--help" => self.action = Action::Help,
+            "--host" => self.host = read(value()?)?,
+            "--port" => self.port = read(value()?)?,
+            "--service" => self.service = value()?.1.into(),
+            _ => return Err(OptionsError::Unknown(argument)),
+        }
+        Ok(())
+    }
+}
+
+fn read<T: FromStr>((name, value): (String, String)) -> Result<T, OptionsError> {
+    value.parse().map_err(|_| OptionsError::Value { name, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Options, OptionsError> {
+        let variable =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Options::parse(arguments.iter().map(|&argument| argument.to_owned()), variable)
+    }
+
+    #[test]
+    fn arguments_win_over_the_environment() {
+        let variables = [("PORT", "1"), ("MLPACK_PORT", "2"), ("MLPACK_WORKERS", "3")];
+        assert_eq!(parse(&["serve", "--port=4"], &variables).unwrap().port, 4);
+        assert_eq!(parse(&["--port", "4"], &variables).unwrap().port, 4);
+        assert_eq!(parse(&[], &variables).unwrap().port, 2);
+        assert_eq!(parse(&[], &variables[..1]).unwrap().port, 1);
+        assert_eq!(parse(&[], &variables).unwrap().workers, Some(3));
+        assert_eq!(parse(&[], &[("PORT", "")]).unwrap().port, 8080);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        assert_eq!(parse(&["--port", "x"], &[]).unwrap_err().to_string(), "`x` is not a value for `--port`");
+        assert_eq!(parse(&["--port"], &[]).unwrap_err().to_string(), "`--port` needs a value");
+        assert!(matches!(parse(&["--prot=1"], &[]), Err(OptionsError::Unknown(argument)) if argument == "--prot=1"));
+        assert!(parse(&[], &[("MLPACK_LOG", "loud")]).is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! The server's own routes: `POST /<endpoint>`, as the OpenAPI document describes them.
+//!
+//! | input | request | answer |
+//! |---|---|---|
+//! | table | `{"rows": [{column: value}]}` or `{"columns": {column: [value]}}` | a table the same way round |
+//! | tensor | `{"tensor": nested lists}` | `{"tensor": nested lists}` |
+//! | json | any JSON value | any JSON value |
+//! | text | `text/plain`, or a JSON string | the same way |
+//! | binary | the bytes, with their media type or `application/octet-stream` | the bytes |
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Protocol;
+use crate::server::app::App;
+use crate::server::contract::Form;
+use crate::server::data::Payload;
+use crate::server::failure::{Code, Failure};
+use crate::server::validate::{self, Orientation};
+use crate::server::{http, render};
+
+/// See the module.
+pub(super) struct Own;
+
+/// How a request was written, and so how its answer is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Style {
+    orientation: Orientation,
+    plain_text: bool,
+}
+
+impl Protocol for Own {
+    fn routes(&self, app: &Arc<App>) -> Router {
+        app.endpoints.iter().enumerate().fold(Router::new(), |router, (number, endpoint)| {
+            let app = Arc::clone(app);
+            let handler = move |request: Request| handle(Arc::clone(&app), number, request);
+            router.route(&format!("/{}", endpoint.name), post(handler))
+        })
+    }
+}
+
+async fn handle(app: Arc<App>, number: usize, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let answer = call(&app, number, &parts.headers, body).await;
+    http::finish(&app, answer.unwrap_or_else(|failure| http::failure(&failure, &parts.headers)))
+}
+
+async fn call(app: &Arc<App>, number: usize, headers: &HeaderMap, body: axum::body::Body) -> Result<Response, Failure> {
+    let deadline = Instant::now() + app.timeout();
+    let _running = app.enter()?;
+    let plain_text = accepts(&app.endpoints[number].input, headers)?;
+    let body = http::read_body(app, headers, body, deadline).await?;
+    let (reader, size) = (Arc::clone(app), body.len());
+    let read = move || read(&reader.endpoints[number].input, body, plain_text);
+    let (payload, style) = http::work(size, read).await?;
+    let result = app.call(number, payload, deadline).await?;
+    let (writer, size) = (Arc::clone(app), result.size());
+    let write = move || write(&writer.endpoints[number].output, result, style);
+    let content = http::work(size, write).await;
+    Ok(http::typed(StatusCode::OK, content, &media_type(&app.endpoints[number].output, style), headers))
+}
+
+/// Makes sure that the body's media type is one that the input takes; returns whether it is plain text.
+fn accepts(form: &Form, headers: &HeaderMap) -> Result<bool, Failure> {
+    let Some(given) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(matches!(form, Form::Text));
+    };
+    let given = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let expected = match form {
+        Form::Table(_) | Form::Tensor { .. } | Form::Json => vec!["application/json"],
+        Form::Text => vec!["text/plain", "application/json"],
+        Form::Binary { media_type } => vec![media_type.as_str(), "application/octet-stream"],
+    };
+    if expected.iter().any(|range| in_range(&given, range)) {
+        return Ok(given == "text/plain");
+    }
+    let message = format!("send the body with `Content-Type: {}`", expected.join("` or `"));
+    Err(Failure::new(Code::UnsupportedMediaType, message))
+}
+
+fn in_range(given: &str, range: &str) -> bool {
+    match range.strip_suffix("/*") {
+        Some("*") => true,
+        Some(kind) => given.split('/').next() == Some(kind),
+        None => given == range,
+    }
+}
+
+fn read(form: &Form, body: Bytes, plain_text: bool) -> Result<(Payload, Style), Failure> {
+    let mut style = Style { orientation: Orientation::Rows, plain_text };
+    let payload = match form {
+        Form::Table(schema) => {
+            let (table, orientation) = validate::table(schema, &body)?;
+            style.orientation = orientation;
+            table
+        }
+        Form::Tensor { dtype, shape } => validate::tensor(*dtype, shape, &body)?,
+        Form::Json => {
+            validate::json(&body)?;
+            Payload::Bytes(body)
+        }
+        Form::Text if plain_text => {
+            let text = std::str::from_utf8(&body);
+            text.map_err(|_| Failure::new(Code::MalformedBody, "the text is not UTF-8"))?;
+            Payload::Bytes(body)
+        }
+        Form::Text => Payload::Bytes(validate::json_string(&body)?.into()),
+        Form::Binary { .. } => Payload::Bytes(body),
+    };
+    Ok((payload, style))
+}
+
+fn write(form: &Form, result: Payload, style: Style) -> Bytes {
+    match (form, result) {
+        (Form::Table(schema), Payload::Table(table)) => render::table(schema, &table, style.orientation).into(),
+        (_, Payload::Tensor(tensor)) => render::tensor(&tensor).into(),
+        (Form::Text, Payload::Bytes(text)) if !style.plain_text => {
+            let mut out = Vec::with_capacity(text.len() + 2);
+            render::scalar(&mut out, std::str::from_utf8(&text).expect("results have been checked"));
+            out.into()
+        }
+        (_, Payload::Bytes(bytes)) => bytes,
+        (_, Payload::Table(_)) => unreachable!("results have been read by the output's own form"),
+    }
+}
+
+fn media_type(form: &Form, style: Style) -> HeaderValue {
+    match form {
+        Form::Text if style.plain_text => HeaderValue::from_static("text/plain; charset=utf-8"),
+        Form::Binary { media_type } if !media_type.contains('*') => {
+            HeaderValue::from_str(media_type).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+        }
+        Form::Binary { .. } => HeaderValue::from_static("application/octet-stream"),
+        _ => HeaderValue::from_static("application/json"),
+    }
+}

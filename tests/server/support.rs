@@ -1,0 +1,239 @@
+//! Writes a service, starts the real server on it, and speaks HTTP to it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mlpack-server");
+/// Far longer than anything takes; a test that waits as long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A table of the columns.
+pub fn table(columns: &[Value]) -> Value {
+    json!({"type": "table", "columns": columns})
+}
+
+/// A column with everything left out that `more` does not say.
+pub fn column(name: &str, kind: &str, more: Value) -> Value {
+    let mut column = json!({"name": name, "type": kind, "nullable": false, "default": null, "example": null,
+        "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
+    let Value::Object(mut more) = more else { panic!("columns have members") };
+    column.as_object_mut().unwrap().append(&mut more);
+    column
+}
+
+/// A service to be started.
+pub struct Service {
+    folder: TempDir,
+    contract: Value,
+}
+
+impl Service {
+    /// A service of this Python code, with the class `Model`, and one worker.
+    pub fn new(code: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("service.py");
+        std::fs::write(&file, code).unwrap();
+        let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtimes/python/worker.py");
+        let contract = json!({
+            "name": "test", "version": "1", "description": "", "license": "MIT", "artifacts": {}, "datasets": {},
+            "worker": {"language": "python", "command": ["python3", worker], "environment": {}, "file": file, "entry": "Model"},
+            "endpoints": {},
+            "server": {"workers": 1, "timeout_ms": 30_000, "max_batch_rows": 64, "max_body_bytes": 16 << 20,
+                "max_queue": 1024, "grace_ms": 25_000, "startup_timeout_ms": 30_000},
+        });
+        Self { folder, contract }
+    }
+
+    pub fn endpoint(mut self, name: &str, input: &Value, output: &Value) -> Self {
+        self.contract["endpoints"][name] =
+            json!({"description": "", "task": "custom", "input": input, "output": output, "batch": false});
+        self
+    }
+
+    /// Lets all endpoints be merged by row.
+    pub fn batch(mut self) -> Self {
+        for endpoint in self.contract["endpoints"].as_object_mut().unwrap().values_mut() {
+            endpoint["batch"] = json!(true);
+        }
+        self
+    }
+
+    pub fn server(mut self, setting: &str, value: Value) -> Self {
+        self.contract["server"][setting] = value;
+        self
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(self) -> Server {
+        let server = self.launch();
+        server.until(|| server.get("/readyz").0 == 200);
+        server
+    }
+
+    /// Starts the server and waits until it listens.
+    pub fn launch(self) -> Server {
+        let file = self.folder.path().join("service.json");
+        std::fs::write(&file, self.contract.to_string()).unwrap();
+        let mut child = Command::new(PROGRAM)
+            .args(["serve", "--host", "127.0.0.1", "--port", "0", "--service"])
+            .arg(&file)
+            .env("MLPACK_LOG", "debug")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut stderr = child.stderr.take().unwrap();
+        let lines = Arc::clone(&log);
+        thread::spawn(move || {
+            let mut block = [0; 65_536];
+            while let Ok(length @ 1..) = stderr.read(&mut block) {
+                lines.lock().unwrap().extend_from_slice(&block[..length]);
+            }
+        });
+        let mut server = Server { folder: self.folder, child: Mutex::new(child), log, port: 0 };
+        server.until(|| server.find_port().is_some());
+        server.port = server.find_port().unwrap();
+        server
+    }
+}
+
+/// A running server; it is killed when dropped.
+pub struct Server {
+    folder: TempDir,
+    child: Mutex<Child>,
+    log: Arc<Mutex<Vec<u8>>>,
+    port: u16,
+}
+
+impl Server {
+    fn find_port(&self) -> Option<u16> {
+        let log = self.log();
+        let line = log.lines().find(|line| line.contains("\"listening\""))?;
+        let line: Value = serde_json::from_str(line).ok()?;
+        line["address"].as_str()?.rsplit(':').next()?.parse().ok()
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until something holds; fails after a minute.
+    pub fn until(&self, holds: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < PATIENCE, "it never came to that:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let (status, _, body) = self.exchange("GET", path, "", b"", &[]);
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.post_as(path, "application/json", body.to_string().as_bytes(), &[])
+    }
+
+    pub fn post_as(&self, path: &str, media_type: &str, body: &[u8], headers: &[(&str, &str)]) -> (u16, Value) {
+        let (status, _, body) = self.exchange("POST", path, media_type, body, headers);
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Sends a request on a connection of its own; returns the status, the head in lower case, and the body.
+    pub fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        media_type: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> (u16, String, Vec<u8>) {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        let media_type = Some(("content-type", media_type)).filter(|(_, media_type)| !media_type.is_empty());
+        for (name, value) in headers.iter().copied().chain(media_type) {
+            head += &format!("{name}: {value}\r\n");
+        }
+        connection.write_all(head.as_bytes()).unwrap();
+        connection.write_all(b"\r\n").unwrap();
+        // A server may answer and close before it has read a body that is too large.
+        let _ = connection.write_all(body);
+        let mut answer = Vec::new();
+        let _ = connection.read_to_end(&mut answer);
+        let end =
+            answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer to {path}"));
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, head, answer[end + 4..].to_vec())
+    }
+
+    /// Makes `count` calls at the same time; the answers are in order.
+    pub fn at_once<T: Send>(&self, count: usize, call: impl Fn(&Self, usize) -> T + Sync) -> Vec<T> {
+        thread::scope(|scope| {
+            let calls: Vec<_> = (0..count)
+                .map(|number| {
+                    scope.spawn({
+                        let call = &call;
+                        move || call(self, number)
+                    })
+                })
+                .collect();
+            calls.into_iter().map(|call| call.join().unwrap()).collect()
+        })
+    }
+
+    pub fn open_gate(&self) {
+        std::fs::write(self.folder.path().join("gate"), "").unwrap();
+    }
+
+    pub fn healthcheck(&self) -> bool {
+        let port = self.port.to_string();
+        Command::new(PROGRAM).args(["healthcheck", "--port", &port]).stderr(Stdio::null()).status().unwrap().success()
+    }
+
+    pub fn terminate(&self) {
+        let pid = self.child.lock().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    pub fn wait(&self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.lock().unwrap().try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Stops the server and returns all of its log.
+    pub fn stop(self) -> String {
+        self.terminate();
+        assert!(self.wait().success());
+        self.until(|| self.log().contains("\"stopped\""));
+        self.log()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap();
+        // It may have ended already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
