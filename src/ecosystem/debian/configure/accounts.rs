@@ -175,7 +175,7 @@ fn parse(line: &Line, variables: &Variables) -> Option<Request> {
             (option, _) if option.starts_with('-') => {}
             // The redirection `2>/dev/null` leaves its number behind.
             ("1" | "2", None) if !request.name.is_empty() => {}
-            (name, None) if request.name.is_empty() => request.name = name.to_owned(),
+            (name, None) if request.name.is_empty() => name.clone_into(&mut request.name),
             // A second name adds a user to a group.
             _ => return None,
         }

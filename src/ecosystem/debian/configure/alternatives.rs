@@ -118,10 +118,10 @@ fn link(words: &mut impl Iterator<Item = String>) -> Option<Link> {
 mod tests {
     use super::*;
 
-    fn parse_script(script: &str) -> Vec<Option<Alternative>> {
+    fn parse_script(script: &str) -> Vec<Alternative> {
         let lines = shell::lines(script);
         let variables = Variables::of(&lines, "linux/amd64".parse().unwrap());
-        lines.iter().map(|line| parse(line, &variables)).filter(|found| found.is_some()).collect()
+        lines.iter().filter_map(|line| parse(line, &variables)).collect()
     }
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
             priority: 100,
             slaves: vec![link("/usr/bin/y", "y", "/usr/bin/y.x")],
         };
-        assert_eq!(parse_script(script), [Some(expected)]);
+        assert_eq!(parse_script(script), [expected]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::installed::Installed;
-use super::shell::{self, Line, Variables};
+use super::shell::{self, Line, Token, Variables};
 use super::table::TABLE;
 use super::{Configured, Warning, accounts, alternatives};
 use crate::platform::Platform;
@@ -37,11 +37,57 @@ fn unknown_lines(script: &str, platform: Platform) -> Vec<(usize, String)> {
     if script.starts_with("#!") && !script.lines().next().is_some_and(|line| line.contains("sh")) {
         return vec![(1, script.lines().next().unwrap_or_default().to_owned())];
     }
-    let lines = shell::lines(script);
+    let mut lines = shell::lines(script);
+    remove_upgrades(&mut lines);
     let variables = Variables::of(&lines, platform);
     let functions: BTreeSet<&str> = lines.iter().filter_map(|line| Some(function(&line.text)?.0)).collect();
     let unknown = lines.iter().filter(|line| !is_known(line, &variables, &functions));
     unknown.map(|line| (line.number, line.text.clone())).collect()
+}
+
+/// Removes the bodies of conditions that hold only when an older version is replaced.
+fn remove_upgrades(lines: &mut Vec<Line>) {
+    let mut depth = 0;
+    lines.retain(|line| {
+        let words = shell::tokens(&line.text);
+        let is =
+            |keyword: &str| words.iter().filter(|token| matches!(token, Token::Word(word) if word == keyword)).count();
+        if depth == 0 && !is_upgrade(line, &words) {
+            return true;
+        }
+        if depth == 1 && (is("else") > 0 || is("elif") > 0) {
+            depth = 0;
+            return true;
+        }
+        depth = (depth + is("if")).saturating_sub(is("fi"));
+        false
+    });
+}
+
+/// Whether a line begins a condition that needs a previous version, which scripts get as their second argument.
+///
+/// `dpkg --compare-versions "$2" lt` is none: an absent version is older than any other.
+fn is_upgrade(line: &Line, words: &[Token]) -> bool {
+    let begins = matches!(words.first(), Some(Token::Word(word)) if word == "if");
+    let doubtful = words.iter().any(|token| match token {
+        Token::Operator(operator) => operator == "||",
+        Token::Word(word) => word == "!" || word == "else",
+    });
+    begins && !doubtful && shell::commands(&line.text).iter().any(|command| needs_version(command))
+}
+
+fn needs_version(command: &[String]) -> bool {
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let test = match words[..] {
+        ["[" | "test", "x$2", "!=", "x", ..]
+        | ["[" | "test", "-n", "$2", ..]
+        | ["[" | "test", "$1", "=", "upgrade", ..] => true,
+        ["dpkg", "--compare-versions", "$2", relation, _] => matches!(relation, "lt-nl" | "le-nl" | "ge" | "gt" | "eq"),
+        _ => false,
+    };
+    // `-o` makes an either-or of the test; a condition with `-a x$2 != x` is the same the other way round.
+    let also = words.windows(4).any(|part| part == ["-a", "x$2", "!=", "x"] || part[..3] == ["-a", "-n", "$2"]);
+    (test || also) && !words.contains(&"-o")
 }
 
 /// Returns the name of the function that a line begins to define, and what follows.
@@ -67,6 +113,9 @@ fn is_known(line: &Line, variables: &Variables, functions: &BTreeSet<&str>) -> b
 fn is_harmless(command: &[String], functions: &BTreeSet<&str>) -> bool {
     if writes(command) {
         return false;
+    }
+    if TABLE.knows_fragment(&command.join(" ")) {
+        return true;
     }
     // Assignments come first; `a=$(…)` reads.
     let Some(name) = command.iter().find(|word| !is_assignment(word)) else { return true };
@@ -97,6 +146,27 @@ mod tests {
     fn boilerplate_and_known_helpers_are_silent() {
         let script = "#!/bin/sh\nset -e\ncase \"$1\" in\n  configure|abort-upgrade)\n    if [ -d /x ] && [ -n \"$2\" ]; then\n      rm -f /x/y || true\n    fi\n  ;;\n  *)\n    echo \"unknown \\`$1'\" >&2\n    exit 1\n  ;;\nesac\nhelp_me() {\n  true\n}\nhelp_me a\n# Automatically added by dh_installsystemd/13\nanything --here > /etc/x\n# End automatically added section\nldconfig\nexit 0\n";
         assert_eq!(unknown(script), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_only_an_upgrade_does_is_silent() {
+        let body = "then\n  if true; then\n    touch /x\n  fi\n  touch /y\nelse\n  touch /z\nfi\n";
+        for condition in [
+            "if [ \"$1\" = configure ] && [ -n \"$2\" ]; ",
+            "if [ configure = \"$1\" -a \"x$2\" != x ]; ",
+            "if dpkg --compare-versions \"$2\" lt-nl 2; ",
+            "if [ \"$1\" = upgrade ]; ",
+        ] {
+            assert_eq!(unknown(&format!("#!/bin/sh\n{condition}{body}")), ["touch /z"], "{condition}");
+        }
+        for condition in [
+            "if dpkg --compare-versions \"$2\" lt 2; ",
+            "if [ -n \"$2\" ] || [ -d /x ]; ",
+            "if [ -z \"$2\" ]; ",
+            "if ! [ -n \"$2\" ]; ",
+        ] {
+            assert_eq!(unknown(&format!("#!/bin/sh\n{condition}{body}")).len(), 3, "{condition}");
+        }
     }
 
     #[test]

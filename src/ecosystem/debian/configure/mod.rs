@@ -29,7 +29,7 @@ use installed::Installed;
 pub const USER: &str = "mlpack";
 
 /// What the result depends on beside the packages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// The platform of the image.
     pub platform: Platform,

@@ -85,10 +85,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
             '\'' | '"' => word.get_or_insert_default().push_str(&until(&mut characters, character)),
             '`' => {
                 let inner = until(&mut characters, '`');
-                word.get_or_insert_default().push_str(&format!("$({inner})"));
+                word.get_or_insert_default().extend(["$(", &inner, ")"]);
             }
             '$' if characters.peek() == Some(&'(') => {
-                word.get_or_insert_default().push_str(&substitution(&mut characters))
+                word.get_or_insert_default().push_str(&substitution(&mut characters));
             }
             '\\' => word.get_or_insert_default().extend(characters.next()),
             '#' if word.is_none() => break,
@@ -214,13 +214,13 @@ impl Variables {
         while let Some(start) = rest.find('$') {
             expanded.push_str(&rest[..start]);
             let after = &rest[start + 1..];
-            let (name, written, end) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-                Some((name, _)) => (name, name.len() + 3, name.len() + 2),
-                None => {
+            let (name, written, end) =
+                if let Some((name, _)) = after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+                    (name, name.len() + 3, name.len() + 2)
+                } else {
                     let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
                     (&after[..end], end + 1, end)
-                }
-            };
+                };
             match self.0.get(name) {
                 Some(value) => expanded.push_str(value),
                 None => expanded.push_str(&rest[start..start + written]),

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use super::error::ArchiveError;
 use super::unpack::Unpacked;
 use super::usrmerge;
-use crate::layer::tree::{Content, Node, TreePath};
+use crate::layer::tree::{Content, Node, PathError, TreePath};
 
 /// The folder of the records.
 pub const FOLDER: &str = "var/lib/dpkg/status.d";
@@ -18,19 +18,15 @@ pub const FOLDER: &str = "var/lib/dpkg/status.d";
 ///
 /// The checksums are those that the package came with, for the files that the tree has: scanners take the paths for files
 /// that the distribution owns. A package without a list of them gets none.
-pub fn add(unpacked: &mut Unpacked) {
-    let path = |ending: &str| {
-        TreePath::new(&format!("{FOLDER}/{}{ending}", unpacked.control.package()))
-            .expect("the name was checked when the package was unpacked")
-    };
-    let status = (path(""), status(unpacked));
-    let sums = (path(".md5sums"), md5sums(unpacked));
-    for (path, text) in [status, sums] {
-        if !text.is_empty() {
-            unpacked.tree.insert(path, Node::file(Content::inline(text), 0o644));
-        }
+/// Fails where the package's name is no file name.
+pub fn add(unpacked: &mut Unpacked) -> Result<(), PathError> {
+    let records = [("", status(unpacked)), (".md5sums", md5sums(unpacked))];
+    for (ending, text) in records.into_iter().filter(|(_, text)| !text.is_empty()) {
+        let path = TreePath::new(&format!("{FOLDER}/{}{ending}", unpacked.control.package()))?;
+        unpacked.tree.insert(path, Node::file(Content::inline(text), 0o644));
     }
     unpacked.tree.add_parents();
+    Ok(())
 }
 
 /// The control paragraph as dpkg's status file has it.

@@ -75,7 +75,6 @@ pub fn read(
     if long.name.is_some() || long.target.is_some() {
         return Err(tar_error(member, "a long name without an entry".to_owned()));
     }
-    drop(archive);
     read_end(member, plain)
 }
 

@@ -67,7 +67,9 @@ pub fn unpack(
     };
     check_identity(&unpacked.control, package, platform)?;
     prune::prune(&mut unpacked.tree);
-    record::add(&mut unpacked);
+    record::add(&mut unpacked)
+        .map_err(|source| ArchiveError::Path { member: "control".to_owned(), source })
+        .map_err(|source| DebError::Archive { package: package.name.clone(), source })?;
     Ok(unpacked)
 }
 
