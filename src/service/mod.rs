@@ -185,7 +185,8 @@ pub struct Column {
     pub kind: ColumnType,
     /// Whether a value may be missing (JSON `null`).
     pub nullable: bool,
-    /// The value taken where a row leaves the column out; without one the column is required.
+    /// The value taken where a row leaves the column out, which may be `null`; without one the column is required.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub default: Option<serde_json::Value>,
     /// A value to show in documents and examples.
     pub example: Option<serde_json::Value>,
@@ -200,6 +201,11 @@ pub struct Column {
     pub maximum: Option<f64>,
     /// The longest text allowed, in characters.
     pub max_length: Option<u64>,
+}
+
+/// Keeps a `null` that is written apart from a field that is left out.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
 }
 
 /// The type of a column's values.
