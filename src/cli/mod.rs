@@ -1,5 +1,7 @@
 //! The command line: the only code that prints, reads the environment, or knows clap. One subcommand a file.
 
+mod init;
+mod schema;
 mod terminal;
 
 use std::process::ExitCode;
@@ -20,7 +22,10 @@ struct Arguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Init(init::Init),
+    Schema(schema::Schema),
+}
 
 /// Runs the program with the process's arguments, and returns its exit code.
 pub fn main() -> ExitCode {
@@ -42,6 +47,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, _terminal: &Terminal) -> Result<()> {
-    match command {}
+fn run(command: Command, terminal: &Terminal) -> Result<()> {
+    match command {
+        Command::Init(init) => init.run(terminal),
+        Command::Schema(schema) => schema.run(terminal),
+    }
 }

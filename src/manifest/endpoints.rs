@@ -1,0 +1,231 @@
+//! The `endpoints` section: what can be called, and the data that goes in and out.
+
+use std::collections::BTreeMap;
+
+use super::document::Value;
+use super::keys::{self, Key};
+use super::names;
+use super::reader::{Cursor, Fields, Read, all};
+use super::text::{alternatives, shown};
+use super::values::{fitting, json, typed};
+use crate::service::{Column, ColumnType, Data, Endpoint, Task};
+
+/// The most columns of a table, dimensions of a tensor, and elements of its fixed dimensions together.
+const MAX_COLUMNS: usize = 10_000;
+const MAX_DIMENSIONS: usize = 32;
+const MAX_ELEMENTS: u64 = 1 << 32;
+
+/// Reads all endpoints, by name.
+pub(super) fn endpoints(cursor: Cursor<'_>) -> Read<BTreeMap<String, Endpoint>> {
+    let endpoints: BTreeMap<_, _> = all(cursor.names(&names::ENDPOINT)?.map(|(name, cursor)| {
+        let callable = callable(name, cursor);
+        let endpoint = endpoint(cursor);
+        callable?;
+        Ok((name.to_owned(), endpoint?))
+    }))?;
+    if endpoints.is_empty() {
+        return cursor.refuse_key("`endpoints` is empty", "a model without an endpoint cannot be called: name one");
+    }
+    Ok(endpoints)
+}
+
+/// Checks that nothing else already has an endpoint's name.
+fn callable(name: &str, cursor: Cursor<'_>) -> Read<()> {
+    if names::RESERVED_ROUTES.contains(&name) {
+        let hint = "the server answers that path itself: choose another name, such as `predict`";
+        return cursor.refuse_key(format!("the endpoint name {} is reserved", shown(name)), hint);
+    }
+    if names::is_keyword(name) {
+        let hint = "an endpoint is a method of the service file: choose another name, such as `predict`";
+        return cursor.refuse_key(format!("the endpoint name {} is a word of Python or R", shown(name)), hint);
+    }
+    Ok(())
+}
+
+fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
+    let fields = cursor.fields(keys::ENDPOINT)?;
+    let description = fields.or("description", String::new(), Cursor::prose);
+    let task = fields.or("task", Task::Custom, |cursor| cursor.choice(keys::TASKS));
+    let input = fields.required("input", data);
+    let output = fields.required("output", data);
+    let batch = fields.optional("batch", |cursor| Ok((cursor.boolean()?, cursor)));
+    let (input, output, batch) = (input?, output?, batch?);
+    let rows = has_rows(&input) && has_rows(&output);
+    let batch = match batch {
+        Some((true, cursor)) if !rows => cursor.refuse(
+            "requests cannot be merged: the data has no rows",
+            "merging takes tables, or tensors whose first dimension is `null`, for both input and output",
+        ),
+        Some((batch, _)) => Ok(batch),
+        None => Ok(rows),
+    };
+    Ok(Endpoint { description: description?, task: task?, input, output, batch: batch? })
+}
+
+fn has_rows(data: &Data) -> bool {
+    match data {
+        Data::Table { .. } => true,
+        Data::Tensor { shape, .. } => shape.first() == Some(&None),
+        Data::Json { .. } | Data::Text | Data::Binary { .. } => false,
+    }
+}
+
+fn data(cursor: Cursor<'_>) -> Read<Data> {
+    let Some(kind) = cursor.peek("type") else {
+        let Value::Mapping(_) = cursor.node.value else { return cursor.expected("a mapping") };
+        return cursor.refuse_key("missing field `type`", expected_types());
+    };
+    let fields = |keys: &'static [Key]| cursor.fields(keys);
+    match kind.choice::<String>(keys::DATA_TYPES)?.as_str() {
+        "table" => fields(keys::TABLE)?.required("columns", columns).map(|columns| Data::Table { columns }),
+        "tensor" => tensor(fields(keys::TENSOR)?),
+        "json" => fields(keys::JSON)?.or("schema", empty_schema(), schema).map(|schema| Data::Json { schema }),
+        "text" => fields(keys::TEXT).map(|_| Data::Text),
+        _ => {
+            let read = |cursor: Cursor<'_>| cursor.named(&names::MEDIA_TYPE);
+            let media_type = fields(keys::BINARY)?.or("mediaType", "application/octet-stream".to_owned(), read);
+            media_type.map(|media_type| Data::Binary { media_type })
+        }
+    }
+}
+
+fn expected_types() -> String {
+    format!("expected {}", alternatives(keys::DATA_TYPES.iter().copied()))
+}
+
+fn empty_schema() -> serde_json::Value {
+    serde_json::Value::Object(serde_json::Map::new())
+}
+
+fn schema(cursor: Cursor<'_>) -> Read<serde_json::Value> {
+    let schema = json(cursor.node);
+    if schema.is_object() || schema.is_boolean() { Ok(schema) } else { cursor.expected("a JSON Schema") }
+}
+
+fn tensor(fields: Fields<'_>) -> Read<Data> {
+    let dtype = fields.required("dtype", |cursor| cursor.choice(keys::DTYPES));
+    let shape = fields.required("shape", shape);
+    Ok(Data::Tensor { dtype: dtype?, shape: shape? })
+}
+
+fn shape(cursor: Cursor<'_>) -> Read<Vec<Option<u64>>> {
+    let shape: Vec<Option<u64>> = all(cursor.items()?.map(dimension))?;
+    let elements = shape.iter().flatten().try_fold(1_u64, |product, length| product.checked_mul(*length));
+    if shape.is_empty() || shape.len() > MAX_DIMENSIONS {
+        return cursor.refuse(
+            format!("a tensor has 1 to {MAX_DIMENSIONS} dimensions"),
+            "write one length for each, such as `[null, 16]`",
+        );
+    }
+    if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
+        return cursor.refuse("the tensor is too large", format!("at most {MAX_ELEMENTS} elements are taken"));
+    }
+    Ok(shape)
+}
+
+fn dimension(cursor: Cursor<'_>) -> Read<Option<u64>> {
+    if cursor.node.is_null() || cursor.scalar() == Some("-1") {
+        return Ok(None);
+    }
+    cursor.integer(1, keys::MAX_DIMENSION).map(Some)
+}
+
+fn columns(cursor: Cursor<'_>) -> Read<Vec<Column>> {
+    let columns: Vec<Column> = all(cursor.names(&names::COLUMN)?.map(|(name, cursor)| column(name, cursor)))?;
+    if columns.is_empty() || columns.len() > MAX_COLUMNS {
+        return cursor
+            .refuse_key(format!("a table has 1 to {MAX_COLUMNS} columns"), "write each as `name: {type: number}`");
+    }
+    Ok(columns)
+}
+
+fn column(name: &str, cursor: Cursor<'_>) -> Read<Column> {
+    if cursor.scalar().is_some() {
+        return categorical(cursor, bare(name, cursor.choice(keys::COLUMN_TYPES)?));
+    }
+    let fields = cursor.fields(keys::COLUMN_FIELDS)?;
+    let kind = fields.required("type", |cursor| cursor.choice(keys::COLUMN_TYPES));
+    let nullable = fields.or("nullable", false, Cursor::boolean);
+    let description = fields.or("description", String::new(), Cursor::prose);
+    let column = limited(&fields, Column { nullable: nullable.unwrap_or(true), ..bare(name, kind?) })?;
+    // Only now is it known what fits the column.
+    let default = fields.optional("default", |cursor| fitting(cursor, &column));
+    let example = fields.optional("example", |cursor| fitting(cursor, &column));
+    let column = categorical(cursor, column);
+    Ok(Column {
+        nullable: nullable?,
+        description: description?,
+        default: default?,
+        example: example?.filter(|example| !example.is_null()),
+        ..column?
+    })
+}
+
+/// A column with a name and a type, and no limits.
+pub(super) fn bare(name: &str, kind: ColumnType) -> Column {
+    Column {
+        name: name.to_owned(),
+        kind,
+        nullable: false,
+        default: None,
+        example: None,
+        description: String::new(),
+        choices: Vec::new(),
+        minimum: None,
+        maximum: None,
+        max_length: None,
+    }
+}
+
+/// Reads the limits of a column's values.
+fn limited(fields: &Fields<'_>, column: Column) -> Read<Column> {
+    let kind = column.kind;
+    let choices = fields.or("enum", Vec::new(), |cursor| choices(cursor, kind));
+    let minimum = fields.optional("minimum", |cursor| bound(cursor, kind));
+    let maximum = fields.optional("maximum", |cursor| {
+        let maximum = bound(cursor, kind)?;
+        match minimum {
+            Ok(Some(minimum)) if minimum > maximum => {
+                cursor.refuse("`maximum` is less than `minimum`", "no value fits: raise one or lower the other")
+            }
+            _ => Ok(maximum),
+        }
+    });
+    let max_length = fields.optional("maxLength", |cursor| match kind {
+        ColumnType::String => cursor.integer(1, keys::MAX_TEXT_LENGTH),
+        _ => unlimited(cursor, "string"),
+    });
+    Ok(Column { choices: choices?, minimum: minimum?, maximum: maximum?, max_length: max_length?, ..column })
+}
+
+fn bound(cursor: Cursor<'_>, kind: ColumnType) -> Read<f64> {
+    match kind {
+        ColumnType::Integer | ColumnType::Number => cursor.number(),
+        _ => unlimited(cursor, "number"),
+    }
+}
+
+fn unlimited<T>(cursor: Cursor<'_>, kind: &str) -> Read<T> {
+    cursor.refuse_key(format!("only {kind} columns take this limit"), "remove it, or change the column's `type`")
+}
+
+fn choices(cursor: Cursor<'_>, kind: ColumnType) -> Read<Vec<serde_json::Value>> {
+    let choices: Vec<serde_json::Value> = all(cursor.items()?.map(|item| typed(item, kind)))?;
+    if choices.is_empty() {
+        return cursor.refuse("`enum` is empty", "no value fits: write the values allowed");
+    }
+    let mut sorted: Vec<String> = choices.iter().map(ToString::to_string).collect();
+    sorted.sort();
+    if let Some([twice, _]) = sorted.array_windows().find(|[one, next]| one == next) {
+        return cursor.refuse(format!("`enum` holds {} twice", shown(twice)), "write each value once");
+    }
+    Ok(choices)
+}
+
+fn categorical(cursor: Cursor<'_>, column: Column) -> Read<Column> {
+    if column.kind == ColumnType::Category && column.choices.is_empty() {
+        let hint = "write the levels in order, such as `{type: category, enum: [low, high]}`";
+        return cursor.refuse_key("a category column needs `enum`", hint);
+    }
+    Ok(column)
+}

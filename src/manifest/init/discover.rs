@@ -1,0 +1,161 @@
+//! Looks into a project folder for a model, a list of packages and example data.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use super::mlmodel::MlModel;
+use super::{Draft, Format, Model, Output, sample};
+use crate::manifest::{Language, names};
+use crate::service::{Column, ColumnType, Task};
+
+/// Folders that people keep models and data in, looked through after the project folder itself.
+const FOLDERS: &[&str] = &["", "model", "models", "artifacts", "data"];
+/// How many files of one folder are looked at.
+const MAX_FILES: usize = 1000;
+/// Columns that hold what a model predicts, not what it takes.
+const TARGETS: &[&str] = &["target", "label", "class", "outcome", "species", "y"];
+
+/// Returns what can be told of a project.
+pub(super) fn draft(folder: &Path, language: Option<Language>) -> Draft {
+    let files = files(folder);
+    let mlmodel = files.iter().find_map(|path| MlModel::read(folder, path));
+    let model = model(folder, &files, mlmodel.as_ref(), language);
+    let language = language.or(model.as_ref().map(|model| model.format.language())).unwrap_or_else(|| spoken(&files));
+    let packages_file = packages_file(&files, language);
+    let packages = match (&packages_file, &model) {
+        (None, Some(model)) => model.format.packages().iter().map(|name| (*name).to_owned()).collect(),
+        _ => Vec::new(),
+    };
+    let signature = mlmodel.as_ref().map(|mlmodel| mlmodel.inputs.clone()).filter(|inputs| !inputs.is_empty());
+    let (input, target) = match signature {
+        Some(inputs) => (inputs, mlmodel.as_ref().and_then(|mlmodel| mlmodel.output)),
+        None => example(folder, &files),
+    };
+    let (task, output) = answer(target);
+    Draft {
+        name: name(folder, mlmodel.as_ref()),
+        version: "0.1.0".to_owned(),
+        language,
+        language_version: language_version(language, mlmodel.as_ref()),
+        packages_file,
+        packages,
+        model,
+        input,
+        output,
+        task,
+    }
+}
+
+/// Returns the files of the project folder and the usual folders below it, sorted within each, relative to the project.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for below in FOLDERS {
+        let Ok(entries) = std::fs::read_dir(folder.join(below)) else { continue };
+        let entries = entries.take(MAX_FILES).filter_map(Result::ok);
+        // Links are left alone: they may lead out of the project.
+        let regular = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let mut names: Vec<PathBuf> = regular.map(|entry| Path::new(below).join(entry.file_name())).collect();
+        names.retain(|path| path.to_str().is_some_and(is_plain));
+        names.sort();
+        files.append(&mut names);
+    }
+    files
+}
+
+/// Whether a path can be written into a manifest and be found again.
+fn is_plain(path: &str) -> bool {
+    path.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && !path.contains('\\') && !path.ends_with(' ')
+}
+
+fn model(folder: &Path, files: &[PathBuf], mlmodel: Option<&MlModel>, language: Option<Language>) -> Option<Model> {
+    let named = mlmodel.and_then(|mlmodel| mlmodel.model.as_ref()).into_iter();
+    named.chain(files).find_map(|path| {
+        let format = format(&folder.join(path))?;
+        let path = path.to_str()?.to_owned();
+        language.is_none_or(|language| language == format.language()).then_some(Model { path, format })
+    })
+}
+
+/// Tells a model's format by its extension; where that says little, by its first bytes.
+fn format(path: &Path) -> Option<Format> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "joblib" => Some(Format::Joblib),
+        "pkl" | "pickle" => Some(Format::Pickle),
+        "onnx" => Some(Format::Onnx),
+        "ubj" => Some(Format::Xgboost),
+        "cbm" => Some(Format::Catboost),
+        "rds" => Some(Format::Rds),
+        "json" if head(path).starts_with(b"{\"learner\":") => Some(Format::Xgboost),
+        "txt" if head(path).starts_with(b"tree\nversion=") => Some(Format::Lightgbm),
+        _ => None,
+    }
+}
+
+fn head(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A file that cannot be read is no model to begin with.
+    let _ = std::fs::File::open(path).and_then(|file| file.take(64).read_to_end(&mut bytes));
+    bytes
+}
+
+fn spoken(files: &[PathBuf]) -> Language {
+    let is_r = |path: &PathBuf| {
+        path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("r"))
+            || path.as_os_str() == "DESCRIPTION"
+            || path.as_os_str() == "renv.lock"
+    };
+    if files.iter().any(is_r) { Language::R } else { Language::Python }
+}
+
+fn packages_file(files: &[PathBuf], language: Language) -> Option<String> {
+    let known: &[&str] = match language {
+        Language::Python => &["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"],
+        Language::R => &["renv.lock", "DESCRIPTION"],
+    };
+    let find = |name: &&str| files.iter().find(|path| path.file_name().is_some_and(|file| file == *name));
+    known.iter().find_map(find).and_then(|path| path.to_str()).map(str::to_owned)
+}
+
+/// Returns the columns of the first example that has any, and the type of the one that is to be predicted.
+fn example(folder: &Path, files: &[PathBuf]) -> (Vec<Column>, Option<ColumnType>) {
+    let tables = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    let mut columns = tables.into_iter().find_map(|path| sample::columns(&folder.join(path))).unwrap_or_default();
+    let target = columns.iter().rposition(|column| TARGETS.contains(&column.name.to_lowercase().as_str()));
+    let target = target.filter(|_| columns.len() > 1).map(|at| columns.remove(at).kind);
+    (columns, target)
+}
+
+fn answer(target: Option<ColumnType>) -> (Task, Output) {
+    match target {
+        Some(kind @ (ColumnType::String | ColumnType::Boolean)) => {
+            (Task::Classification, Output { name: "label", kind })
+        }
+        Some(ColumnType::Integer | ColumnType::Number) => {
+            (Task::Regression, Output { name: "prediction", kind: ColumnType::Number })
+        }
+        _ => (Task::Custom, Output { name: "prediction", kind: ColumnType::Number }),
+    }
+}
+
+fn name(folder: &Path, mlmodel: Option<&MlModel>) -> String {
+    let registered = mlmodel.and_then(|mlmodel| mlmodel.name.clone());
+    let resolved = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let folder = resolved.file_name().map(|name| name.to_string_lossy().into_owned());
+    let candidates = [registered, folder].into_iter().flatten().map(|name| model_name(&name));
+    candidates.into_iter().find(|name| (names::MODEL.accepts)(name)).unwrap_or_else(|| "model".to_owned())
+}
+
+/// Makes a model name of any text: `My Model (v2)` becomes `my-model-v2`.
+fn model_name(text: &str) -> String {
+    let spaced = text.to_lowercase().replace(|character: char| !character.is_ascii_alphanumeric(), " ");
+    spaced.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+fn language_version(language: Language, mlmodel: Option<&MlModel>) -> String {
+    match (language, mlmodel.and_then(|mlmodel| mlmodel.python_version.clone())) {
+        (Language::Python, Some(version)) => version,
+        (Language::Python, None) => "3.11".to_owned(),
+        (Language::R, _) => "4.5".to_owned(),
+    }
+}

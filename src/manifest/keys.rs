@@ -1,0 +1,238 @@
+//! The vocabulary of the manifest: every key, what it takes and what it means.
+//!
+//! Written once, used twice: the reader refuses what is not here, and `schema` turns it into a JSON Schema for editors.
+
+use super::names::{self, Rule};
+
+/// The value of `apiVersion`.
+pub(super) const API_VERSION: &str = "mlpack/v1";
+
+/// A key of a mapping.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) required: bool,
+    pub(super) form: Form,
+    /// What it means, for editors.
+    pub(super) about: &'static str,
+}
+
+/// What a value may be.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// Text on one line, or on several.
+    Text,
+    /// Text that follows a rule.
+    Named(&'static Rule),
+    /// A whole number in this range.
+    Integer(u64, u64),
+    /// This number alone.
+    Exactly(i64),
+    Number,
+    Boolean,
+    Null,
+    /// Any value that JSON can hold.
+    Any,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    List(&'static Form),
+    /// A mapping from names of the user's to values.
+    Names(&'static Rule, &'static Form),
+    /// A mapping with these keys.
+    Fields(&'static [Key]),
+    Either(&'static [Form]),
+}
+
+const fn required(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, required: true, form, about }
+}
+
+const fn optional(name: &'static str, form: Form, about: &'static str) -> Key {
+    Key { name, required: false, form, about }
+}
+
+pub(super) const LANGUAGES: &[&str] = &["python", "r"];
+pub(super) const LIBRARIES: &[&str] = &["elf", "depends", "none"];
+pub(super) const PLATFORMS: &[&str] = &["linux/amd64", "linux/arm64"];
+pub(super) const TASKS: &[&str] =
+    &["classification", "regression", "ranking", "anomaly", "clustering", "forecast", "embedding", "custom"];
+pub(super) const DATA_TYPES: &[&str] = &["table", "tensor", "json", "text", "binary"];
+pub(super) const COLUMN_TYPES: &[&str] = &["string", "integer", "number", "boolean", "date", "datetime", "category"];
+pub(super) const DTYPES: &[&str] =
+    &["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
+
+pub(super) const MAX_WORKERS: u64 = 1024;
+pub(super) const MAX_USER: u64 = u32::MAX as u64 - 1;
+pub(super) const MAX_ROWS: u64 = 1_000_000;
+pub(super) const MAX_QUEUE: u64 = 1_000_000;
+/// The longest dimension of a tensor.
+pub(super) const MAX_DIMENSION: u64 = u32::MAX as u64;
+pub(super) const MAX_TEXT_LENGTH: u64 = u32::MAX as u64;
+
+pub(super) const MANIFEST: &[Key] = &[
+    required("apiVersion", Form::Choice(&[API_VERSION]), "The form of this file."),
+    required("name", Form::Named(&names::MODEL), "The model's name; the image is called by it."),
+    required("version", Form::Named(&names::VERSION), "The model's version; the image is tagged with it."),
+    optional("description", Form::Text, "What the model does."),
+    optional("license", Form::Named(&names::LICENSE), "The model's licence, as an SPDX expression."),
+    required("runtime", Form::Fields(RUNTIME), "The language that the model runs in, and its packages."),
+    optional("system", Form::Fields(SYSTEM), "What the image has below the language."),
+    required("service", Form::Text, "The service file: `service.py:Class` for Python, `service.R` for R."),
+    optional("code", Form::List(&Form::Text), "Further files or folders of code, shipped beside the service file."),
+    optional("artifacts", Form::Names(&names::ASSET, &ASSET), "The files that the model is made of, by name."),
+    optional("datasets", Form::Names(&names::ASSET, &ASSET), "Files that the model looks things up in, by name."),
+    required(
+        "endpoints",
+        Form::Names(&names::ENDPOINT, &Form::Fields(ENDPOINT)),
+        "What can be called; `POST /<name>` calls it.",
+    ),
+    optional("server", Form::Fields(SERVER), "How the server behaves."),
+    optional("image", Form::Fields(IMAGE), "How the image is set up."),
+    optional("platforms", Form::List(&Form::Choice(PLATFORMS)), "What to build for; `linux/amd64` when left out."),
+];
+
+pub(super) const RUNTIME: &[Key] = &[
+    required("language", Form::Choice(LANGUAGES), "The language of the service file."),
+    required(
+        "version",
+        Form::Named(&names::LANGUAGE_VERSION),
+        "The language's version, in quotes: major and minor, such as \"3.11\".",
+    ),
+    optional(
+        "packages",
+        Form::Either(&[Form::Text, Form::List(&Form::Named(&names::REQUIREMENT))]),
+        "The packages to install: a list, or a file (Python: requirements.txt, pyproject.toml, uv.lock, pylock.toml; R: DESCRIPTION, renv.lock).",
+    ),
+];
+
+pub(super) const SYSTEM: &[Key] = &[
+    optional(
+        "packages",
+        Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
+        "Debian packages beyond what is found by itself.",
+    ),
+    optional(
+        "libraries",
+        Form::Choice(LIBRARIES),
+        "How system libraries are found: from the packages' ELF files, from all that Debian's packages depend on, or not at all.",
+    ),
+];
+
+const ASSET: Form = Form::Either(&[Form::Text, Form::Fields(ASSET_FIELDS)]);
+
+pub(super) const ASSET_FIELDS: &[Key] = &[
+    required("path", Form::Text, "The file or folder, relative to this file's folder."),
+    optional("license", Form::Named(&names::LICENSE), "Its licence, as an SPDX expression."),
+    optional("description", Form::Text, "What it is."),
+];
+
+pub(super) const ENDPOINT: &[Key] = &[
+    optional("description", Form::Text, "What it does."),
+    optional("task", Form::Choice(TASKS), "What kind of answer it gives; `custom` when left out."),
+    required("input", DATA, "What it takes."),
+    required("output", DATA, "What it gives."),
+    optional(
+        "batch",
+        Form::Boolean,
+        "Whether waiting requests may be merged by row into one call; when left out, they are wherever the data has rows.",
+    ),
+];
+
+const DATA: Form = Form::Either(&[
+    Form::Fields(TABLE),
+    Form::Fields(TENSOR),
+    Form::Fields(JSON),
+    Form::Fields(TEXT),
+    Form::Fields(BINARY),
+]);
+
+pub(super) const TABLE: &[Key] = &[
+    required("type", Form::Choice(&["table"]), "Rows with named, typed columns."),
+    required("columns", Form::Names(&names::COLUMN, &COLUMN), "The columns, in order; a bare type is enough for one."),
+];
+
+pub(super) const TENSOR: &[Key] = &[
+    required("type", Form::Choice(&["tensor"]), "A numeric array."),
+    required("dtype", Form::Choice(DTYPES), "The type of its elements."),
+    required(
+        "shape",
+        Form::List(&Form::Either(&[Form::Integer(1, MAX_DIMENSION), Form::Exactly(-1), Form::Null])),
+        "The length of each dimension; `null` or -1 where it may vary.",
+    ),
+];
+
+pub(super) const JSON: &[Key] = &[
+    required("type", Form::Choice(&["json"]), "Any JSON value."),
+    optional("schema", Form::Any, "The JSON Schema that it fits."),
+];
+
+pub(super) const TEXT: &[Key] = &[required("type", Form::Choice(&["text"]), "Text.")];
+
+pub(super) const BINARY: &[Key] = &[
+    required("type", Form::Choice(&["binary"]), "Bytes."),
+    optional(
+        "mediaType",
+        Form::Named(&names::MEDIA_TYPE),
+        "Their media type; `application/octet-stream` when left out.",
+    ),
+];
+
+const COLUMN: Form = Form::Either(&[Form::Choice(COLUMN_TYPES), Form::Fields(COLUMN_FIELDS)]);
+
+pub(super) const COLUMN_FIELDS: &[Key] = &[
+    required("type", Form::Choice(COLUMN_TYPES), "The type of its values."),
+    optional("description", Form::Text, "What it means."),
+    optional("nullable", Form::Boolean, "Whether a value may be missing."),
+    optional("default", Form::Any, "The value taken where a row leaves the column out; without one it is required."),
+    optional("example", Form::Any, "A value to show."),
+    optional("enum", Form::List(&Form::Any), "The values allowed; for a category its levels, in order."),
+    optional("minimum", Form::Number, "The smallest number allowed."),
+    optional("maximum", Form::Number, "The largest number allowed."),
+    optional("maxLength", Form::Integer(1, MAX_TEXT_LENGTH), "The longest text allowed, in characters."),
+];
+
+pub(super) const SERVER: &[Key] = &[
+    optional(
+        "workers",
+        Form::Either(&[Form::Choice(&["auto"]), Form::Integer(1, MAX_WORKERS)]),
+        "How many workers run; `auto` is one for each processor that the container may use.",
+    ),
+    optional("timeout", Form::Text, "How long one call of the model may take, such as `30s`."),
+    optional("max_batch_rows", Form::Integer(1, MAX_ROWS), "How many rows a merged call may have."),
+    optional("max_body", Form::Text, "How large a request may be, such as `16MiB`."),
+    optional("max_queue", Form::Integer(1, MAX_QUEUE), "How many requests may wait; more are refused with 429."),
+    optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),
+    optional("startup_timeout", Form::Text, "How long a worker may take to load the model, such as `5m`."),
+];
+
+pub(super) const IMAGE: &[Key] = &[
+    optional("user", Form::Integer(0, MAX_USER), "The numeric user that the image runs as."),
+    optional("env", Form::Names(&names::VARIABLE, &Form::Text), "Environment variables."),
+    optional("labels", Form::Names(&names::LABEL, &Form::Text), "Labels of the image."),
+];
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::manifest::{Language, Libraries};
+    use crate::platform::Platform;
+    use crate::service::{ColumnType, Dtype, Task};
+
+    fn assert_variants<T: DeserializeOwned>(choices: &[&str]) {
+        for choice in choices {
+            assert!(serde_json::from_value::<T>((*choice).into()).is_ok(), "{choice}");
+        }
+    }
+
+    #[test]
+    fn every_choice_names_a_variant() {
+        assert_variants::<Language>(LANGUAGES);
+        assert_variants::<Libraries>(LIBRARIES);
+        assert_variants::<Platform>(PLATFORMS);
+        assert_variants::<Task>(TASKS);
+        assert_variants::<ColumnType>(COLUMN_TYPES);
+        assert_variants::<Dtype>(DTYPES);
+    }
+}

@@ -1,0 +1,228 @@
+//! The sections of the manifest, but for `endpoints`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::document::Value;
+use super::names::{self, Rule};
+use super::reader::{Cursor, Fields, Read, Refused, all};
+use super::text::shown;
+use super::{AssetFile, Image, Language, Libraries, Manifest, Packages, Runtime, ServiceFile, System};
+use super::{endpoints, keys, paths, units};
+use crate::platform::{Architecture, Platform};
+use crate::service::Server;
+
+/// Reads the whole manifest; `path`, `root` and `text` are for the caller to fill in.
+pub(super) fn manifest(cursor: Cursor<'_>) -> Read<Manifest> {
+    let fields = cursor.fields(keys::MANIFEST)?;
+    let api_version = fields.required("apiVersion", |cursor| cursor.choice::<String>(&[keys::API_VERSION]));
+    let name = fields.required("name", |cursor| cursor.named(&names::MODEL));
+    let version = fields.required("version", |cursor| cursor.named(&names::VERSION));
+    let description = fields.or("description", String::new(), Cursor::prose);
+    let license = fields.optional("license", license);
+    let language = language(&fields);
+    let runtime = fields.required("runtime", |cursor| runtime(cursor, language));
+    let system = fields.or("system", System::default(), system);
+    let service = fields.required("service", |cursor| service(cursor, language));
+    let code = fields.or("code", Vec::new(), code);
+    let artifacts = fields.or("artifacts", BTreeMap::new(), assets);
+    let datasets = fields.or("datasets", BTreeMap::new(), assets);
+    let endpoints = fields.required("endpoints", endpoints::endpoints);
+    let server = fields.or("server", Server::default(), server);
+    let image = fields.or("image", Image::default(), image);
+    let platforms = fields.or("platforms", vec![Platform { architecture: Architecture::Amd64 }], platforms);
+    api_version?;
+    Ok(Manifest {
+        path: PathBuf::new(),
+        root: PathBuf::new(),
+        text: String::new(),
+        name: name?,
+        version: version?,
+        description: description?,
+        license: license?,
+        runtime: runtime?,
+        system: system?,
+        service: service?,
+        code: code?,
+        artifacts: artifacts?,
+        datasets: datasets?,
+        endpoints: endpoints?,
+        server: server?,
+        image: image?,
+        platforms: platforms?,
+    })
+}
+
+/// Looks ahead for the language, which other fields depend on; `runtime` reports what is wrong with it.
+fn language(fields: &Fields<'_>) -> Option<Language> {
+    match fields.find("runtime")?.peek("language")?.scalar()? {
+        "python" => Some(Language::Python),
+        "r" => Some(Language::R),
+        _ => None,
+    }
+}
+
+fn license(cursor: Cursor<'_>) -> Read<String> {
+    cursor.named(&names::LICENSE)
+}
+
+fn runtime(cursor: Cursor<'_>, known: Option<Language>) -> Read<Runtime> {
+    let fields = cursor.fields(keys::RUNTIME)?;
+    let language = fields.required("language", |cursor| cursor.choice(keys::LANGUAGES));
+    let version = fields.required("version", |cursor| cursor.named(&names::LANGUAGE_VERSION));
+    let packages = fields.or("packages", Packages::None, |cursor| packages(cursor, known));
+    Ok(Runtime { language: language?, version: version?, packages: packages? })
+}
+
+fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Read<Packages> {
+    if let Value::List(_) = cursor.node.value {
+        return list(cursor, &names::REQUIREMENT).map(Packages::List);
+    }
+    let Some(written) = cursor.scalar() else { return cursor.expected("a list of packages or the path of a file") };
+    let name = Path::new(written).file_name().unwrap_or_default().to_string_lossy();
+    let (known, examples) = match language {
+        Some(Language::Python) => {
+            (is_python_requirements(&name), "requirements.txt, pyproject.toml, uv.lock or pylock.toml")
+        }
+        Some(Language::R) => (matches!(&*name, "DESCRIPTION" | "renv.lock"), "DESCRIPTION or renv.lock"),
+        None => (true, ""),
+    };
+    if !known {
+        let hint = format!("name {examples}, or write a list such as `[first, second]`");
+        return cursor.refuse(format!("{} is not a file of packages", shown(written)), hint);
+    }
+    paths::file(cursor).map(Packages::File)
+}
+
+fn is_python_requirements(name: &str) -> bool {
+    let extension = Path::new(name).extension().unwrap_or_default();
+    matches!(name, "pyproject.toml" | "uv.lock" | "pylock.toml")
+        || extension == "txt"
+        || extension == "in"
+        || (name.starts_with("pylock.") && extension == "toml")
+}
+
+/// Reads a list of names, each written once.
+fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    all(cursor.items()?.map(|item| {
+        let name = item.named(rule)?;
+        if seen.insert(name.clone()) {
+            Ok(name)
+        } else {
+            item.refuse("it is in the list twice", "remove one of the two")
+        }
+    }))
+}
+
+fn system(cursor: Cursor<'_>) -> Read<System> {
+    let fields = cursor.fields(keys::SYSTEM)?;
+    let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
+    let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
+    Ok(System { packages: packages?, libraries: libraries? })
+}
+
+fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> {
+    let written = cursor.line()?;
+    let (file, entry) = written.split_once(':').unwrap_or((written, ""));
+    let extension = Path::new(file).extension().unwrap_or_default();
+    let wrong = match language.ok_or(Refused)? {
+        Language::Python if extension != "py" || entry.is_empty() => Some("a Python service is `file.py:Class`"),
+        Language::R if !extension.eq_ignore_ascii_case("r") || !entry.is_empty() => Some("an R service is `file.R`"),
+        _ => None,
+    };
+    if let Some(hint) = wrong {
+        return cursor.refuse(format!("`service` cannot be {}", shown(written)), hint);
+    }
+    if !entry.is_empty() && !(names::CLASS.accepts)(entry) {
+        return cursor.refuse(format!("{} is not a valid class name", shown(entry)), names::CLASS.hint);
+    }
+    Ok(ServiceFile { file: paths::file_named(cursor, file)?, entry: entry.to_owned() })
+}
+
+fn code(cursor: Cursor<'_>) -> Read<Vec<PathBuf>> {
+    all(cursor.items()?.map(|item| {
+        paths::file_or_folder(item)?;
+        // Shipped where it was written, not where a link of it leads.
+        Ok(Path::new(item.line()?).components().collect())
+    }))
+}
+
+fn assets(cursor: Cursor<'_>) -> Read<BTreeMap<String, AssetFile>> {
+    all(cursor.names(&names::ASSET)?.map(|(name, cursor)| Ok((name.to_owned(), asset(cursor)?))))
+}
+
+fn asset(cursor: Cursor<'_>) -> Read<AssetFile> {
+    if cursor.scalar().is_some() {
+        return Ok(AssetFile { path: paths::file_or_folder(cursor)?, license: None, description: None });
+    }
+    let Value::Mapping(_) = cursor.node.value else { return cursor.expected("a path, or a mapping with `path`") };
+    let fields = cursor.fields(keys::ASSET_FIELDS)?;
+    let path = fields.required("path", paths::file_or_folder);
+    let license = fields.optional("license", license);
+    let description = fields.optional("description", Cursor::prose);
+    Ok(AssetFile { path: path?, license: license?, description: description? })
+}
+
+fn server(cursor: Cursor<'_>) -> Read<Server> {
+    let fields = cursor.fields(keys::SERVER)?;
+    let default = Server::default();
+    let workers = fields.or("workers", default.workers, workers);
+    let timeout_ms = fields.or("timeout", default.timeout_ms, units::duration);
+    let max_batch_rows = fields.or("max_batch_rows", default.max_batch_rows, |cursor| count(cursor, keys::MAX_ROWS));
+    let max_body_bytes = fields.or("max_body", default.max_body_bytes, units::size);
+    let max_queue = fields.or("max_queue", default.max_queue, |cursor| count(cursor, keys::MAX_QUEUE));
+    let grace_ms = fields.or("grace", default.grace_ms, units::duration);
+    let startup_timeout_ms = fields.or("startup_timeout", default.startup_timeout_ms, units::duration);
+    Ok(Server {
+        workers: workers?,
+        timeout_ms: timeout_ms?,
+        max_batch_rows: max_batch_rows?,
+        max_body_bytes: max_body_bytes?,
+        max_queue: max_queue?,
+        grace_ms: grace_ms?,
+        startup_timeout_ms: startup_timeout_ms?,
+    })
+}
+
+fn workers(cursor: Cursor<'_>) -> Read<Option<u32>> {
+    if cursor.scalar() == Some("auto") {
+        return Ok(None);
+    }
+    let number = cursor.scalar().and_then(|text| text.parse().ok());
+    let number = number.filter(|number| (1..=keys::MAX_WORKERS).contains(&u64::from(*number)));
+    match number {
+        Some(number) => Ok(Some(number)),
+        None => cursor.expected(&format!("`auto` or a whole number from 1 to {}", keys::MAX_WORKERS)),
+    }
+}
+
+fn count(cursor: Cursor<'_>, most: u64) -> Read<u32> {
+    cursor.integer(1, most).map(|number| u32::try_from(number).expect("the limits fit 32 bits"))
+}
+
+fn image(cursor: Cursor<'_>) -> Read<Image> {
+    let fields = cursor.fields(keys::IMAGE)?;
+    let default = Image::default();
+    let user = fields.or("user", default.user, |cursor| {
+        cursor.integer(0, keys::MAX_USER).map(|user| u32::try_from(user).expect("the limit fits 32 bits"))
+    });
+    let env = fields.or("env", default.env, |cursor| texts(cursor, &names::VARIABLE));
+    let labels = fields.or("labels", default.labels, |cursor| texts(cursor, &names::LABEL));
+    Ok(Image { user: user?, env: env?, labels: labels? })
+}
+
+fn texts(cursor: Cursor<'_>, rule: &'static Rule) -> Read<BTreeMap<String, String>> {
+    all(cursor.names(rule)?.map(|(name, cursor)| Ok((name.to_owned(), cursor.line()?.to_owned()))))
+}
+
+fn platforms(cursor: Cursor<'_>) -> Read<Vec<Platform>> {
+    let mut platforms: Vec<Platform> = all(cursor.items()?.map(|item| item.choice(keys::PLATFORMS)))?;
+    let count = platforms.len();
+    platforms.sort();
+    platforms.dedup();
+    if platforms.is_empty() || platforms.len() < count {
+        return cursor.refuse("`platforms` must name each platform once, and at least one", "write `[linux/amd64]`");
+    }
+    Ok(platforms)
+}

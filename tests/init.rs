@@ -1,0 +1,198 @@
+//! `mlpack init`: whatever lies in a folder, the manifest that it writes loads without a problem.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its files fails")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use mlpack::error::Diagnose as _;
+use mlpack::manifest::init::Draft;
+use mlpack::manifest::{self, Language, Manifest, Packages};
+use mlpack::service::{ColumnType, Data, Task};
+use tempfile::TempDir;
+
+const MLMODEL: &str = r#"artifact_path: model
+flavors:
+  python_function:
+    env:
+      conda: conda.yaml
+    loader_module: mlflow.sklearn
+    model_path: model.pkl
+    python_version: 3.10.14
+  sklearn:
+    code: null
+    pickled_model: model.pkl
+mlflow_version: 3.1.0
+name: Churn Model
+signature:
+  inputs: '[{"type": "long", "name": "tenure", "required": true}, {"type": "string",
+    "name": "plan", "required": false}]'
+  outputs: '[{"type": "string", "required": true}]'
+  params: null
+utc_time_created: '2025-01-01 00:00:00.000000'
+"#;
+
+/// A folder called `folder` with files in it.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let parent = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = parent.path().join("Iris (v2)").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    fs::create_dir_all(parent.path().join("Iris (v2)")).unwrap();
+    parent
+}
+
+fn project(parent: &TempDir) -> std::path::PathBuf {
+    parent.path().join("Iris (v2)")
+}
+
+fn init(parent: &TempDir) -> Manifest {
+    let project = project(parent);
+    Draft::of(&project, None).write(&project, false).unwrap();
+    match manifest::load(&project) {
+        Ok(manifest) => manifest,
+        Err(error) => panic!("{}\n{}", error.rendered(false).unwrap(), text(parent, "manifest.yaml")),
+    }
+}
+
+/// Compares with a file in `tests/manifest/init`.
+fn recorded(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("manifest/init");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+fn text(parent: &TempDir, name: &str) -> String {
+    fs::read_to_string(project(parent).join(name)).unwrap()
+}
+
+#[test]
+fn an_empty_folder_gets_placeholders() {
+    let parent = folder(&[]);
+    let manifest = init(&parent);
+    assert_eq!((manifest.name.as_str(), manifest.runtime.language), ("iris-v2", Language::Python));
+    recorded("empty-manifest", &text(&parent, "manifest.yaml"));
+    recorded("empty-service", &text(&parent, "service.py"));
+}
+
+#[test]
+fn a_python_project_is_filled_in() {
+    let parent = folder(&[
+        ("models/iris.joblib", ""),
+        ("requirements.txt", "scikit-learn\n"),
+        (
+            "data/iris.csv",
+            "sepal length,day,petal.width,ok,species\n5.1,2026-01-01,0.2,true,setosa\n4.9,2026-01-02,,false,virginica\n",
+        ),
+    ]);
+    let manifest = init(&parent);
+    let root = project(&parent).canonicalize().unwrap();
+    assert_eq!(manifest.artifacts["model"].path, root.join("models/iris.joblib"));
+    assert_eq!(manifest.runtime.packages, Packages::File(root.join("requirements.txt")));
+    assert_eq!(manifest.endpoints["predict"].task, Task::Classification);
+    let Data::Table { columns } = &manifest.endpoints["predict"].input else { panic!("a table") };
+    assert_eq!(
+        columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
+        ["sepal length", "day", "petal.width", "ok"]
+    );
+    assert!(columns[2].nullable);
+    recorded("python-manifest", &text(&parent, "manifest.yaml"));
+    recorded("python-service", &text(&parent, "service.py"));
+}
+
+#[test]
+fn an_r_project_is_filled_in() {
+    let parent = folder(&[("model.rds", ""), ("renv.lock", "{}"), ("cars.csv", "speed,y\n4,2.5\n")]);
+    let manifest = init(&parent);
+    assert_eq!((manifest.runtime.language, manifest.service.entry.as_str()), (Language::R, ""));
+    recorded("r-manifest", &text(&parent, "manifest.yaml"));
+    recorded("r-service", &text(&parent, "service.R"));
+}
+
+#[test]
+fn an_mlflow_model_gives_name_version_and_columns() {
+    let parent =
+        folder(&[("model/MLmodel", MLMODEL), ("model/model.pkl", ""), ("model/requirements.txt", "mlflow==3.1.0\n")]);
+    let manifest = init(&parent);
+    assert_eq!((manifest.name.as_str(), manifest.runtime.version.as_str()), ("churn-model", "3.10"));
+    assert!(manifest.artifacts["model"].path.ends_with("model/model.pkl"));
+    assert!(matches!(&manifest.runtime.packages, Packages::File(path) if path.ends_with("model/requirements.txt")));
+    let Data::Table { columns } = &manifest.endpoints["predict"].input else { panic!("a table") };
+    let columns: Vec<_> = columns.iter().map(|column| (column.name.as_str(), column.kind, column.nullable)).collect();
+    assert_eq!(columns, [("tenure", ColumnType::Integer, false), ("plan", ColumnType::String, true)]);
+    assert_eq!(manifest.endpoints["predict"].task, Task::Classification);
+}
+
+#[test]
+fn every_model_format_has_a_service() {
+    let formats = [
+        ("model.joblib", "", "joblib.load"),
+        ("model.pickle", "", "pickle.load"),
+        ("model.onnx", "", "InferenceSession"),
+        ("model.json", "{\"learner\":{}}", "xgboost.Booster"),
+        ("model.txt", "tree\nversion=v4\n", "lightgbm.Booster"),
+        ("model.cbm", "", "catboost.CatBoost"),
+    ];
+    for (name, content, call) in formats {
+        let parent = folder(&[(name, content), ("notes.txt", "not a model"), ("package.json", "{}")]);
+        let manifest = init(&parent);
+        assert!(manifest.artifacts["model"].path.ends_with(name), "{name}");
+        assert!(text(&parent, "service.py").contains(call), "{name}");
+        assert!(matches!(manifest.runtime.packages, Packages::List(packages) if !packages.is_empty()), "{name}");
+    }
+}
+
+#[test]
+fn hostile_folders_give_manifests_that_load() {
+    let traversal = MLMODEL
+        .replace("model_path: model.pkl", "model_path: ../../secret.pkl")
+        .replace("Churn Model", "'\"; rm -rf / #'");
+    let parent = folder(&[
+        ("model/MLmodel", &traversal.replace("\"tenure\"", "\"ten\\nure\"")),
+        ("mo\ndel: {.joblib", ""),
+        ("models/a b'\"#{{ 7 * 7 }}.pkl", ""),
+        ("first.csv", "a,a\n1,2\n"),
+        ("second.csv", "\"x: {y}\",\"yes\",\"\\\",'#\",target\n1,true,'\"\n"),
+    ]);
+    fs::write(parent.path().join("secret.pkl"), "").unwrap();
+    symlink("../secret.pkl", project(&parent).join("link.joblib")).unwrap();
+    let manifest = init(&parent);
+    assert!(manifest.artifacts["model"].path.starts_with(project(&parent).canonicalize().unwrap()));
+    assert_eq!(manifest.name, "rm-rf");
+}
+
+#[test]
+fn nothing_is_overwritten_without_force() {
+    let parent = folder(&[("service.py", "mine")]);
+    let project = project(&parent);
+    let error = Draft::of(&project, None).write(&project, false).unwrap_err();
+    let message = error.to_string().replace(&project.display().to_string(), ".");
+    assert_eq!((message.as_str(), text(&parent, "service.py").as_str()), ("`./service.py` exists already", "mine"));
+    assert!(!project.join("manifest.yaml").exists(), "all or nothing");
+    Draft::of(&project, None).write(&project, true).unwrap();
+    assert!(text(&parent, "service.py").contains("class Model"));
+}
+
+#[test]
+fn the_language_can_be_asked_for_and_the_folder_created() {
+    let parent = folder(&[]);
+    let new = project(&parent).join("new");
+    Draft::of(&new, Some(Language::R)).write(&new, false).unwrap();
+    assert_eq!(manifest::load(Path::new(&new)).unwrap().runtime.language, Language::R);
+}
+
+#[test]
+fn the_program_prints_schema_and_files() {
+    let parent = folder(&[]);
+    let mlpack = || assert_cmd::Command::cargo_bin("mlpack").unwrap();
+    let schema = mlpack().arg("schema").assert().success().get_output().stdout.clone();
+    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
+    assert_eq!(schema, manifest::json_schema());
+    mlpack().current_dir(project(&parent)).arg("init").assert().success().stdout("./manifest.yaml\n./service.py\n");
+    mlpack().current_dir(project(&parent)).arg("init").assert().code(1).stdout("");
+}
