@@ -1,5 +1,7 @@
 //! `mlpack init`: whatever lies in a folder, the manifest that it writes loads without a problem.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its files fails")]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

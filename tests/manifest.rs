@@ -2,6 +2,8 @@
 //!
 //! `tests/manifest/bad` holds one manifest a file; beside it lies the message that the user sees.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its files fails")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -53,7 +55,7 @@ fn load(project: &TempDir, text: impl AsRef<[u8]>) -> Result<Manifest, manifest:
 fn message(project: &TempDir, error: &manifest::Error, color: bool) -> String {
     let mut text = error.rendered(color).unwrap_or_else(|| format!("error: {error}\n"));
     for hint in error.hints() {
-        text.push_str(&format!("hint: {hint}\n"));
+        text = text + "hint: " + &hint + "\n";
     }
     text.replace(&format!("{}/project/", project.path().display()), "")
 }
@@ -109,6 +111,16 @@ fn colour_shows_the_same_and_nothing_hostile() {
         for hostile in ["\u{1b}[31mb", "\u{202e}", "\u{200b}", "\0"] {
             assert!(!colored.contains(hostile), "{path:?}: {colored}");
         }
+    }
+}
+
+#[test]
+fn colour_draws_whole_lines_with_both_places_of_a_duplicate() {
+    let project = project();
+    let error = load(&project, include_str!("manifest/bad/duplicate-fields.yaml")).unwrap_err();
+    let colored = message(&project, &error, true);
+    for expected in ["name: iris", "name: other", "it was first written here", "manifest.yaml:10:1"] {
+        assert!(colored.contains(expected), "{colored}");
     }
 }
 
@@ -225,14 +237,14 @@ fn a_contract_with_a_null_default_survives_its_file() {
 #[test]
 fn the_schema_and_the_full_manifest_have_the_same_keys() {
     let (mut described, mut written) = (BTreeSet::new(), BTreeSet::new());
-    schema_keys(&manifest::json_schema(), String::new(), &mut described);
-    value_keys(&manifest::json_schema(), &full(), String::new(), &mut written);
+    schema_keys(&manifest::json_schema(), "", &mut described);
+    value_keys(&manifest::json_schema(), &full(), "", &mut written);
     assert_eq!(described, written);
 }
 
-fn schema_keys(schema: &Value, path: String, keys: &mut BTreeSet<String>) {
+fn schema_keys(schema: &Value, path: &str, keys: &mut BTreeSet<String>) {
     for option in schema["anyOf"].as_array().into_iter().flatten() {
-        schema_keys(option, path.clone(), keys);
+        schema_keys(option, path, keys);
     }
     for (name, value) in schema["properties"].as_object().into_iter().flatten() {
         assert!(
@@ -240,24 +252,24 @@ fn schema_keys(schema: &Value, path: String, keys: &mut BTreeSet<String>) {
             "{path}.{name} is not described"
         );
         let path = format!("{path}.{}", unified(name));
-        schema_keys(value, path.clone(), keys);
+        schema_keys(value, &path, keys);
         keys.insert(path);
     }
     if schema["additionalProperties"].is_object() {
-        schema_keys(&schema["additionalProperties"], format!("{path}.*"), keys);
+        schema_keys(&schema["additionalProperties"], &format!("{path}.*"), keys);
     }
 }
 
-fn value_keys(schema: &Value, value: &Value, path: String, keys: &mut BTreeSet<String>) {
+fn value_keys(schema: &Value, value: &Value, path: &str, keys: &mut BTreeSet<String>) {
     let options: Vec<&Value> = schema["anyOf"].as_array().map_or(vec![schema], |options| options.iter().collect());
     for (name, inner) in value.as_object().into_iter().flatten() {
         for option in &options {
             if !option["properties"][name].is_null() {
                 let path = format!("{path}.{}", unified(name));
-                value_keys(&option["properties"][name], inner, path.clone(), keys);
+                value_keys(&option["properties"][name], inner, &path, keys);
                 keys.insert(path);
             } else if option["additionalProperties"].is_object() {
-                value_keys(&option["additionalProperties"], inner, format!("{path}.*"), keys);
+                value_keys(&option["additionalProperties"], inner, &format!("{path}.*"), keys);
             } else if options.len() == 1 && option["type"] == "object" {
                 panic!("{path}.{name} is not in the schema");
             }
@@ -275,7 +287,7 @@ fn unified(name: &str) -> &str {
 fn a_wrong_value_is_noticed_at_every_place() {
     let project = project();
     let mut places = Vec::new();
-    pointers(&full(), String::new(), &mut places);
+    pointers(&full(), "", &mut places);
     for place in places.iter().filter(|place| !place.contains("/schema/")) {
         let mut manifest = full();
         *manifest.pointer_mut(place).unwrap() = json!([[["wrong"]]]);
@@ -283,16 +295,16 @@ fn a_wrong_value_is_noticed_at_every_place() {
     }
 }
 
-fn pointers(value: &Value, path: String, places: &mut Vec<String>) {
+fn pointers(value: &Value, path: &str, places: &mut Vec<String>) {
     for (name, inner) in value.as_object().into_iter().flatten() {
         let path = format!("{path}/{name}");
-        places.push(path.clone());
-        pointers(inner, path, places);
+        pointers(inner, &path, places);
+        places.push(path);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_text_gives_a_manifest_or_a_message(text in "(?s).{0,200}") {
@@ -305,13 +317,19 @@ proptest! {
     }
 
     #[test]
-    fn any_damage_to_a_manifest_gives_a_manifest_or_a_message(at in 0_usize..1900, with in "[\\PC\n\t\"'&*!?:{}\\[\\]-]{0,4}") {
-        let mut text = include_str!("manifest/full.json").to_owned();
-        let at = at.min(text.len());
-        text.replace_range(at..text.len().min(at + 2), &with);
+    fn any_damage_gives_a_manifest_or_a_message(
+        path in prop::sample::select(bad()),
+        at in any::<prop::sample::Index>(),
+        with in "[\\PC\n\r\t\"'&*!?:{}\\[\\]|>%@-]{0,4}",
+    ) {
+        let mut text = fs::read_to_string(path).unwrap_or_else(|_| full().to_string());
+        let places: Vec<usize> = text.char_indices().map(|(place, _)| place).collect();
+        let (start, end) = (at.index(places.len()), (at.index(places.len()) + 2).min(places.len() - 1));
+        text.replace_range(places[start]..places[end].max(places[start]), &with);
         let project = tempfile::tempdir().unwrap();
         fs::create_dir(project.path().join("project")).unwrap();
         let error = load(&project, text).expect_err("no file of it exists");
         prop_assert!(!message(&project, &error, true).is_empty());
+        prop_assert!(!message(&project, &error, false).is_empty());
     }
 }

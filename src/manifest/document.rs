@@ -103,13 +103,12 @@ impl<'a> Builder<'a> {
         while let Some(event) = self.events.next() {
             let (event, span) = event?;
             match event {
-                Event::StreamStart | Event::DocumentEnd | Event::StreamEnd => {}
                 Event::DocumentStart(..) if root.is_some() => {
                     let problem = Problem::new(range(span), "a second document begins here");
                     self.problems.add(problem.hint("a manifest is one document: remove the line `---`"));
                     return Ok(root);
                 }
-                Event::DocumentStart(..) => {}
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd | Event::StreamEnd => {}
                 event => root = Some(self.node(event, span)?),
             }
         }

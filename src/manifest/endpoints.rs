@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::document::Value;
 use super::keys::{self, Key};
 use super::names;
-use super::reader::{Cursor, Fields, all};
+use super::reader::{Cursor, Fields, Read, all};
 use super::text::{alternatives, shown};
 use super::values::{fitting, json, typed};
 use crate::service::{Column, ColumnType, Data, Endpoint, Task};
@@ -16,35 +16,39 @@ const MAX_DIMENSIONS: usize = 32;
 const MAX_ELEMENTS: u64 = 1 << 32;
 
 /// Reads all endpoints, by name.
-pub(super) fn endpoints(cursor: Cursor<'_>) -> Option<BTreeMap<String, Endpoint>> {
+pub(super) fn endpoints(cursor: Cursor<'_>) -> Read<BTreeMap<String, Endpoint>> {
     let endpoints: BTreeMap<_, _> = all(cursor.names(&names::ENDPOINT)?.map(|(name, cursor)| {
-        callable(name, cursor);
-        Some((name.to_owned(), endpoint(cursor)?))
+        let callable = callable(name, cursor);
+        let endpoint = endpoint(cursor);
+        callable?;
+        Ok((name.to_owned(), endpoint?))
     }))?;
     if endpoints.is_empty() {
         return cursor.refuse_key("`endpoints` is empty", "a model without an endpoint cannot be called: name one");
     }
-    Some(endpoints)
+    Ok(endpoints)
 }
 
 /// Checks that nothing else already has an endpoint's name.
-fn callable(name: &str, cursor: Cursor<'_>) {
+fn callable(name: &str, cursor: Cursor<'_>) -> Read<()> {
     if names::RESERVED_ROUTES.contains(&name) {
         let hint = "the server answers that path itself: choose another name, such as `predict`";
-        cursor.refuse_key::<()>(format!("the endpoint name {} is reserved", shown(name)), hint);
-    } else if names::is_keyword(name) {
-        let hint = "an endpoint is a method of the service file: choose another name, such as `predict`";
-        cursor.refuse_key::<()>(format!("the endpoint name {} is a word of Python or R", shown(name)), hint);
+        return cursor.refuse_key(format!("the endpoint name {} is reserved", shown(name)), hint);
     }
+    if names::is_keyword(name) {
+        let hint = "an endpoint is a method of the service file: choose another name, such as `predict`";
+        return cursor.refuse_key(format!("the endpoint name {} is a word of Python or R", shown(name)), hint);
+    }
+    Ok(())
 }
 
-fn endpoint(cursor: Cursor<'_>) -> Option<Endpoint> {
+fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let fields = cursor.fields(keys::ENDPOINT)?;
     let description = fields.or("description", String::new(), Cursor::prose);
     let task = fields.or("task", Task::Custom, |cursor| cursor.choice(keys::TASKS));
     let input = fields.required("input", data);
     let output = fields.required("output", data);
-    let batch = fields.optional("batch", |cursor| Some((cursor.boolean()?, cursor)));
+    let batch = fields.optional("batch", |cursor| Ok((cursor.boolean()?, cursor)));
     let (input, output, batch) = (input?, output?, batch?);
     let rows = has_rows(&input) && has_rows(&output);
     let batch = match batch {
@@ -52,10 +56,10 @@ fn endpoint(cursor: Cursor<'_>) -> Option<Endpoint> {
             "requests cannot be merged: the data has no rows",
             "merging takes tables, or tensors whose first dimension is `null`, for both input and output",
         ),
-        Some((batch, _)) => Some(batch),
-        None => Some(rows),
+        Some((batch, _)) => Ok(batch),
+        None => Ok(rows),
     };
-    Some(Endpoint { description: description?, task: task?, input, output, batch: batch? })
+    Ok(Endpoint { description: description?, task: task?, input, output, batch: batch? })
 }
 
 fn has_rows(data: &Data) -> bool {
@@ -66,7 +70,7 @@ fn has_rows(data: &Data) -> bool {
     }
 }
 
-fn data(cursor: Cursor<'_>) -> Option<Data> {
+fn data(cursor: Cursor<'_>) -> Read<Data> {
     let Some(kind) = cursor.peek("type") else {
         let Value::Mapping(_) = cursor.node.value else { return cursor.expected("a mapping") };
         return cursor.refuse_key("missing field `type`", expected_types());
@@ -93,18 +97,18 @@ fn empty_schema() -> serde_json::Value {
     serde_json::Value::Object(serde_json::Map::new())
 }
 
-fn schema(cursor: Cursor<'_>) -> Option<serde_json::Value> {
+fn schema(cursor: Cursor<'_>) -> Read<serde_json::Value> {
     let schema = json(cursor.node);
-    if schema.is_object() || schema.is_boolean() { Some(schema) } else { cursor.expected("a JSON Schema") }
+    if schema.is_object() || schema.is_boolean() { Ok(schema) } else { cursor.expected("a JSON Schema") }
 }
 
-fn tensor(fields: Fields<'_>) -> Option<Data> {
+fn tensor(fields: Fields<'_>) -> Read<Data> {
     let dtype = fields.required("dtype", |cursor| cursor.choice(keys::DTYPES));
     let shape = fields.required("shape", shape);
-    Some(Data::Tensor { dtype: dtype?, shape: shape? })
+    Ok(Data::Tensor { dtype: dtype?, shape: shape? })
 }
 
-fn shape(cursor: Cursor<'_>) -> Option<Vec<Option<u64>>> {
+fn shape(cursor: Cursor<'_>) -> Read<Vec<Option<u64>>> {
     let shape: Vec<Option<u64>> = all(cursor.items()?.map(dimension))?;
     let elements = shape.iter().flatten().try_fold(1_u64, |product, length| product.checked_mul(*length));
     if shape.is_empty() || shape.len() > MAX_DIMENSIONS {
@@ -116,26 +120,26 @@ fn shape(cursor: Cursor<'_>) -> Option<Vec<Option<u64>>> {
     if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
         return cursor.refuse("the tensor is too large", format!("at most {MAX_ELEMENTS} elements are taken"));
     }
-    Some(shape)
+    Ok(shape)
 }
 
-fn dimension(cursor: Cursor<'_>) -> Option<Option<u64>> {
+fn dimension(cursor: Cursor<'_>) -> Read<Option<u64>> {
     if cursor.node.is_null() || cursor.scalar() == Some("-1") {
-        return Some(None);
+        return Ok(None);
     }
     cursor.integer(1, keys::MAX_DIMENSION).map(Some)
 }
 
-fn columns(cursor: Cursor<'_>) -> Option<Vec<Column>> {
+fn columns(cursor: Cursor<'_>) -> Read<Vec<Column>> {
     let columns: Vec<Column> = all(cursor.names(&names::COLUMN)?.map(|(name, cursor)| column(name, cursor)))?;
     if columns.is_empty() || columns.len() > MAX_COLUMNS {
         return cursor
             .refuse_key(format!("a table has 1 to {MAX_COLUMNS} columns"), "write each as `name: {type: number}`");
     }
-    Some(columns)
+    Ok(columns)
 }
 
-fn column(name: &str, cursor: Cursor<'_>) -> Option<Column> {
+fn column(name: &str, cursor: Cursor<'_>) -> Read<Column> {
     if cursor.scalar().is_some() {
         return categorical(cursor, bare(name, cursor.choice(keys::COLUMN_TYPES)?));
     }
@@ -148,7 +152,13 @@ fn column(name: &str, cursor: Cursor<'_>) -> Option<Column> {
     let default = fields.optional("default", |cursor| fitting(cursor, &column));
     let example = fields.optional("example", |cursor| fitting(cursor, &column));
     let column = categorical(cursor, column);
-    Some(Column { nullable: nullable?, description: description?, default: default?, example: example?, ..column? })
+    Ok(Column {
+        nullable: nullable?,
+        description: description?,
+        default: default?,
+        example: example?.filter(|example| !example.is_null()),
+        ..column?
+    })
 }
 
 /// A column with a name and a type, and no limits.
@@ -168,51 +178,54 @@ pub(super) fn bare(name: &str, kind: ColumnType) -> Column {
 }
 
 /// Reads the limits of a column's values.
-fn limited(fields: &Fields<'_>, column: Column) -> Option<Column> {
+fn limited(fields: &Fields<'_>, column: Column) -> Read<Column> {
     let kind = column.kind;
-    let numeric = matches!(kind, ColumnType::Integer | ColumnType::Number);
-    let limits = |cursor: Cursor<'_>, what: &str| {
-        cursor.refuse_key::<()>(
-            format!("only {what} columns take this limit"),
-            "remove it, or change the column's `type`",
-        )
-    };
-    let bound = |cursor: Cursor<'_>| if numeric { cursor.number() } else { limits(cursor, "number").and(None) };
     let choices = fields.or("enum", Vec::new(), |cursor| choices(cursor, kind));
-    let minimum = fields.optional("minimum", bound);
+    let minimum = fields.optional("minimum", |cursor| bound(cursor, kind));
     let maximum = fields.optional("maximum", |cursor| {
-        let maximum = bound(cursor)?;
-        match minimum.flatten() {
-            Some(minimum) if minimum > maximum => {
+        let maximum = bound(cursor, kind)?;
+        match minimum {
+            Ok(Some(minimum)) if minimum > maximum => {
                 cursor.refuse("`maximum` is less than `minimum`", "no value fits: raise one or lower the other")
             }
-            _ => Some(maximum),
+            _ => Ok(maximum),
         }
     });
     let max_length = fields.optional("maxLength", |cursor| match kind {
         ColumnType::String => cursor.integer(1, keys::MAX_TEXT_LENGTH),
-        _ => limits(cursor, "string").and(None),
+        _ => unlimited(cursor, "string"),
     });
-    Some(Column { choices: choices?, minimum: minimum?, maximum: maximum?, max_length: max_length?, ..column })
+    Ok(Column { choices: choices?, minimum: minimum?, maximum: maximum?, max_length: max_length?, ..column })
 }
 
-fn choices(cursor: Cursor<'_>, kind: ColumnType) -> Option<Vec<serde_json::Value>> {
+fn bound(cursor: Cursor<'_>, kind: ColumnType) -> Read<f64> {
+    match kind {
+        ColumnType::Integer | ColumnType::Number => cursor.number(),
+        _ => unlimited(cursor, "number"),
+    }
+}
+
+fn unlimited<T>(cursor: Cursor<'_>, kind: &str) -> Read<T> {
+    cursor.refuse_key(format!("only {kind} columns take this limit"), "remove it, or change the column's `type`")
+}
+
+fn choices(cursor: Cursor<'_>, kind: ColumnType) -> Read<Vec<serde_json::Value>> {
     let choices: Vec<serde_json::Value> = all(cursor.items()?.map(|item| typed(item, kind)))?;
     if choices.is_empty() {
         return cursor.refuse("`enum` is empty", "no value fits: write the values allowed");
     }
     let mut sorted: Vec<String> = choices.iter().map(ToString::to_string).collect();
     sorted.sort();
-    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        return cursor.refuse(format!("`enum` holds {} twice", shown(&twice[0])), "write each value once");
+    if let Some([twice, _]) = sorted.array_windows().find(|[one, next]| one == next) {
+        return cursor.refuse(format!("`enum` holds {} twice", shown(twice)), "write each value once");
     }
-    Some(choices)
+    Ok(choices)
 }
 
-fn categorical(cursor: Cursor<'_>, column: Column) -> Option<Column> {
+fn categorical(cursor: Cursor<'_>, column: Column) -> Read<Column> {
     if column.kind == ColumnType::Category && column.choices.is_empty() {
         let hint = "write the levels in order, such as `{type: category, enum: [low, high]}`";
         return cursor.refuse_key("a category column needs `enum`", hint);
     }
-    Some(column)
+    Ok(column)
 }

@@ -15,6 +15,8 @@ use crate::fs;
 const MAX_PROBLEMS: usize = 100;
 /// How many characters of a source line are shown.
 const MAX_WIDTH: usize = 120;
+/// The longest source line, in bytes, that is drawn: drawings show lines whole.
+const MAX_DRAWN: usize = 1000;
 
 /// A manifest could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +74,12 @@ impl Diagnose for Error {
     fn rendered(&self, color: bool) -> Option<String> {
         let Self::Invalid { path, text, problems } = self else { return None };
         let text = visible(text);
+        let drawn = color && text.lines().all(|line| line.len() <= MAX_DRAWN);
         let mut output = if color { "\u{1b}[1;31merror:\u{1b}[0m " } else { "error: " }.to_owned();
         let _ = writeln!(output, "{}", heading(path, problems));
         for problem in problems {
             output.push('\n');
-            match color.then(|| problem.graphical(path, &text)).flatten() {
+            match drawn.then(|| problem.graphical(path, &text)).flatten() {
                 Some(graphical) => output.push_str(&graphical),
                 None => problem.plain(path, &text, &mut output),
             }
@@ -147,18 +150,14 @@ impl Problem {
         }
     }
 
-    /// Renders for a terminal with colour, unless a line of the source is too long to be shown whole.
+    /// Draws for a terminal with colour; gives nothing where there is no character to point at.
     fn graphical(&self, path: &Path, text: &str) -> Option<String> {
-        let spans = std::iter::once(self.span).chain(self.also.map(|(span, _)| span));
-        if spans.into_iter().any(|span| line_at(text, span.start).1.len() > MAX_WIDTH) {
-            return None;
-        }
         let report =
             Report { problem: self, text, named: NamedSource::new(path.display().to_string(), text.to_owned()) };
         let mut output = String::new();
         GraphicalReportHandler::new_themed(GraphicalTheme::unicode())
             .with_width(MAX_WIDTH)
-            .with_context_lines(0)
+            .with_context_lines(1)
             .render_report(&mut output, &report)
             .ok()?;
         Some(output)
@@ -185,15 +184,16 @@ fn place(path: &Path, text: &str, span: Span) -> String {
 /// Returns the source line of a place, cut to a width that fits, with the place underlined.
 fn snippet(text: &str, span: Span) -> String {
     let (start, line) = line_at(text, span.start);
+    let marked = &text[span.start.min(text.len())..span.end.min(text.len())];
+    let marked = marked.lines().next().unwrap_or_default().chars().count();
     let before = text[start..span.start.min(text.len())].chars().count();
-    let length =
-        text[span.start.min(text.len())..span.end.min(text.len())].lines().next().unwrap_or_default().chars().count();
     let skipped = if line.chars().count() > MAX_WIDTH { before.saturating_sub(MAX_WIDTH / 2) } else { 0 };
     let window: String = line.chars().skip(skipped).take(MAX_WIDTH).map(|c| if c == '\t' { ' ' } else { c }).collect();
-    let indent = " ".repeat(before - skipped);
-    let carets = "^".repeat(length.clamp(1, MAX_WIDTH - indent.len()));
+    let indent = before - skipped;
+    let carets = marked.min(MAX_WIDTH.saturating_sub(indent)).max(1);
     let number = line_number(text, span.start);
-    format!("{number:>4} | {}\n     | {indent}{carets}\n", window.trim_end())
+    let underline = format!("{}{}", " ".repeat(indent), "^".repeat(carets));
+    format!("{number:>4} | {}\n     | {underline}\n", window.trim_end())
 }
 
 /// A problem in the form that miette draws.
@@ -206,11 +206,11 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// Marks the part of a place that stands on its first line.
-    fn label(&self, span: Span, label: Option<&'static str>) -> LabeledSpan {
+    /// Returns the part of a place that stands on its first line: where it starts, and its length.
+    fn line_part(&self, span: Span) -> (usize, usize) {
         let (start, line) = line_at(self.text, span.start);
         let end = span.end.min(start + line.len()).max(span.start);
-        LabeledSpan::new(label.map(str::to_owned), span.start, (end - span.start).max(1))
+        (span.start, (end - span.start).max(1))
     }
 }
 
@@ -220,9 +220,10 @@ impl miette::Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let first = self.label(self.problem.span, Some("here"));
-        let second = self.problem.also.map(|(span, label)| self.label(span, Some(label)));
-        Some(Box::new(std::iter::once(first).chain(second)))
+        let first = LabeledSpan::new_primary_with_span(Some("here".to_owned()), self.line_part(self.problem.span));
+        let also =
+            |(span, label): (Span, &str)| LabeledSpan::new_with_span(Some(label.to_owned()), self.line_part(span));
+        Some(Box::new(std::iter::once(first).chain(self.problem.also.map(also))))
     }
 
     fn help(&self) -> Option<Box<dyn std::fmt::Display + '_>> {
@@ -247,5 +248,21 @@ impl Problems {
         let mut problems = self.0.into_inner();
         problems.sort_by_key(|problem| problem.span.start);
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_any_place_of_a_line_of_any_length() {
+        for length in [0, 1, 60, 119, 120, 121, 300] {
+            for start in 0..=length {
+                let snippet = snippet(&"x".repeat(length), Span { start, end: length });
+                let lines: Vec<&str> = snippet.lines().collect();
+                assert!(lines[1].contains('^') && lines[1].len() <= MAX_WIDTH + 8, "{snippet}");
+            }
+        }
     }
 }

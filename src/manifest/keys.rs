@@ -210,3 +210,29 @@ pub(super) const IMAGE: &[Key] = &[
     optional("env", Form::Names(&names::VARIABLE, &Form::Text), "Environment variables."),
     optional("labels", Form::Names(&names::LABEL, &Form::Text), "Labels of the image."),
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+    use crate::manifest::{Language, Libraries};
+    use crate::platform::Platform;
+    use crate::service::{ColumnType, Dtype, Task};
+
+    fn assert_variants<T: DeserializeOwned>(choices: &[&str]) {
+        for choice in choices {
+            assert!(serde_json::from_value::<T>((*choice).into()).is_ok(), "{choice}");
+        }
+    }
+
+    #[test]
+    fn every_choice_names_a_variant() {
+        assert_variants::<Language>(LANGUAGES);
+        assert_variants::<Libraries>(LIBRARIES);
+        assert_variants::<Platform>(PLATFORMS);
+        assert_variants::<Task>(TASKS);
+        assert_variants::<ColumnType>(COLUMN_TYPES);
+        assert_variants::<Dtype>(DTYPES);
+    }
+}

@@ -191,8 +191,8 @@ fn read(path: &Path) -> Result<String, Error> {
         return Err(Error::TooLarge { path: path.to_owned(), limit: MAX_SIZE });
     }
     String::from_utf8(bytes).map_err(|error| {
-        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        Error::NotUtf8 { path: path.to_owned(), line: 1 + before.iter().filter(|byte| **byte == b'\n').count() }
+        let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+        Error::NotUtf8 { path: path.to_owned(), line: 1 + before.matches('\n').count() }
     })
 }
 
@@ -200,7 +200,7 @@ fn parse(path: PathBuf, root: PathBuf, text: String) -> Result<Manifest, Error> 
     let problems = error::Problems::default();
     let manifest = document::parse(&text, &problems).and_then(|node| {
         let reader = reader::Reader { problems: &problems, root: &root };
-        sections::manifest(reader::Cursor::root(&reader, &node))
+        sections::manifest(reader::Cursor::root(&reader, &node)).ok()
     });
     let problems = problems.into_sorted();
     match manifest {

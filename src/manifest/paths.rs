@@ -7,29 +7,29 @@ use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use super::reader::Cursor;
+use super::reader::{Cursor, Read};
 use super::text::{nearest, shown};
 
 /// How many names of a folder are looked through for a suggestion.
 const MAX_SUGGESTIONS: usize = 4096;
 
 /// Reads the path of a file; gives it with all links resolved.
-pub(super) fn file(cursor: Cursor<'_>) -> Option<PathBuf> {
+pub(super) fn file(cursor: Cursor<'_>) -> Read<PathBuf> {
     let written = cursor.line()?;
     file_named(cursor, written)
 }
 
 /// The same, where the path is only a part of the value.
-pub(super) fn file_named(cursor: Cursor<'_>, written: &str) -> Option<PathBuf> {
+pub(super) fn file_named(cursor: Cursor<'_>, written: &str) -> Read<PathBuf> {
     let path = inside(cursor, written)?;
     if path.is_file() {
-        return Some(path);
+        return Ok(path);
     }
     cursor.refuse(format!("{} is not a file", shown(written)), "name a file")
 }
 
 /// Reads the path of a file or folder, whose links all stay in the project; gives it with its own links resolved.
-pub(super) fn file_or_folder(cursor: Cursor<'_>) -> Option<PathBuf> {
+pub(super) fn file_or_folder(cursor: Cursor<'_>) -> Read<PathBuf> {
     let written = cursor.line()?;
     let path = inside(cursor, written)?;
     if path == cursor.reader.root {
@@ -41,11 +41,11 @@ pub(super) fn file_or_folder(cursor: Cursor<'_>) -> Option<PathBuf> {
             Err(error) => return unreadable(cursor, written, &io::Error::from(error)),
         }
     }
-    Some(path)
+    Ok(path)
 }
 
 /// Checks one entry of a folder that is going to be shipped.
-fn contained(cursor: Cursor<'_>, written: &str, path: &Path, kind: FileType) -> Option<()> {
+fn contained(cursor: Cursor<'_>, written: &str, path: &Path, kind: FileType) -> Read<()> {
     let entry = || shown(&path.strip_prefix(cursor.reader.root).unwrap_or(path).to_string_lossy());
     if kind.is_symlink() && !path.canonicalize().is_ok_and(|target| target.starts_with(cursor.reader.root)) {
         let message = format!("{} holds a link that leads nowhere or out of the project: {}", shown(written), entry());
@@ -54,15 +54,15 @@ fn contained(cursor: Cursor<'_>, written: &str, path: &Path, kind: FileType) -> 
     if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
         return cursor.refuse(format!("{} is neither a file nor a folder", entry()), "remove it, or name another path");
     }
-    Some(())
+    Ok(())
 }
 
 /// Resolves a path as written, and checks that it stays in the project.
-fn inside(cursor: Cursor<'_>, written: &str) -> Option<PathBuf> {
+fn inside(cursor: Cursor<'_>, written: &str) -> Read<PathBuf> {
     relative(cursor, written)?;
     let root = cursor.reader.root;
     match root.join(written).canonicalize() {
-        Ok(path) if path.starts_with(root) => Some(path),
+        Ok(path) if path.starts_with(root) => Ok(path),
         Ok(_) => cursor.refuse(
             format!("{} is a link that leads out of the project", shown(written)),
             "put the file itself into the project folder",
@@ -73,7 +73,7 @@ fn inside(cursor: Cursor<'_>, written: &str) -> Option<PathBuf> {
 }
 
 /// Checks a path by its text alone.
-fn relative(cursor: Cursor<'_>, written: &str) -> Option<()> {
+fn relative(cursor: Cursor<'_>, written: &str) -> Read<()> {
     let path = Path::new(written);
     if written.is_empty() || written.contains('\\') || written.ends_with(' ') {
         let hint = "write it as `folder/file`, relative to the manifest's folder";
@@ -87,10 +87,10 @@ fn relative(cursor: Cursor<'_>, written: &str) -> Option<()> {
         let hint = "copy the file into the project folder, and name it without `..`";
         return cursor.refuse(format!("{} holds `..`", shown(written)), hint);
     }
-    Some(())
+    Ok(())
 }
 
-fn missing(cursor: Cursor<'_>, written: &str) -> Option<PathBuf> {
+fn missing(cursor: Cursor<'_>, written: &str) -> Read<PathBuf> {
     let message = format!("{} does not exist", shown(written));
     match neighbour(cursor.reader.root, Path::new(written)) {
         Some(near) => cursor.refuse(
@@ -122,6 +122,6 @@ fn neighbour(root: &Path, written: &Path) -> Option<String> {
     None
 }
 
-fn unreadable<T>(cursor: Cursor<'_>, written: &str, error: &io::Error) -> Option<T> {
+fn unreadable<T>(cursor: Cursor<'_>, written: &str, error: &io::Error) -> Read<T> {
     cursor.refuse(format!("{} cannot be read: {}", shown(written), error.kind()), "check the path and its permissions")
 }

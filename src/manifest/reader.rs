@@ -1,4 +1,4 @@
-//! Typed reading of the value tree: each reader gives a value, or reports a problem and gives `None`.
+//! Typed reading of the value tree: each reader gives a value, or reports a problem and gives [`Refused`].
 //!
 //! Sections read all their fields first and use `?` on the results afterwards, so that every problem is found.
 
@@ -17,6 +17,13 @@ use super::text::{alternatives, is_invisible, nearest, shown};
 /// The longest text on one line, and over several, in bytes.
 const MAX_LINE: usize = 4096;
 const MAX_PROSE: usize = 32 << 10;
+
+/// The problem was reported already; there is nothing more to say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused;
+
+/// A value, unless it was refused.
+pub(super) type Read<T> = Result<T, Refused>;
 
 /// What every reader needs beside its value.
 #[derive(Debug)]
@@ -47,32 +54,32 @@ impl<'a> Cursor<'a> {
         Self { reader, node: &entry.value, name: &entry.key, key: entry.span, item: false }
     }
 
-    /// Reports a problem with the value, and gives `None` for the caller to return.
-    pub(super) fn refuse<T>(self, message: impl Into<String>, hint: impl Into<String>) -> Option<T> {
+    /// Reports a problem with the value; gives the error for the caller to return.
+    pub(super) fn refuse<T>(self, message: impl Into<String>, hint: impl Into<String>) -> Read<T> {
         self.report(Problem::new(self.place(), message).hint(hint))
     }
 
     /// Reports a problem with the key that holds the value.
-    pub(super) fn refuse_key<T>(self, message: impl Into<String>, hint: impl Into<String>) -> Option<T> {
+    pub(super) fn refuse_key<T>(self, message: impl Into<String>, hint: impl Into<String>) -> Read<T> {
         self.report(Problem::new(self.key, message).hint(hint))
     }
 
     /// Reports that the value is not what it must be.
-    pub(super) fn expected<T>(self, what: &str) -> Option<T> {
+    pub(super) fn expected<T>(self, what: &str) -> Read<T> {
         let of = if self.item { "each item of " } else { "" };
         let found = match &self.node.value {
             _ if self.node.is_null() => "but is empty".to_owned(),
             Value::Scalar { text, .. } => format!("not {}", shown(text)),
             Value::List(_) => "not a list".to_owned(),
             Value::Mapping(_) => "not a mapping".to_owned(),
-            Value::Refused => return None,
+            Value::Refused => return Err(Refused),
         };
         self.report(Problem::new(self.place(), format!("{of}{} must be {what}, {found}", shown(self.name))))
     }
 
-    fn report<T>(self, problem: Problem) -> Option<T> {
+    fn report<T>(self, problem: Problem) -> Read<T> {
         self.reader.problems.add(problem);
-        None
+        Err(Refused)
     }
 
     /// Where the value stands; what is left out has no place of its own.
@@ -89,7 +96,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads text on one line. Numbers without quotes are text as they are written: `3.10` stays `3.10`.
-    pub(super) fn line(self) -> Option<&'a str> {
+    pub(super) fn line(self) -> Read<&'a str> {
         let text = self.text()?;
         if text.len() > MAX_LINE {
             return self
@@ -99,11 +106,11 @@ impl<'a> Cursor<'a> {
             let message = format!("{} holds an invisible character: {}", shown(self.name), shown(text));
             return self.refuse(message, "write it on one line, without control or formatting characters");
         }
-        Some(text)
+        Ok(text)
     }
 
     /// Reads text that may have several lines.
-    pub(super) fn prose(self) -> Option<String> {
+    pub(super) fn prose(self) -> Read<String> {
         let text = self.text()?;
         if text.len() > MAX_PROSE {
             return self
@@ -113,28 +120,28 @@ impl<'a> Cursor<'a> {
             let message = format!("{} holds an invisible character", shown(self.name));
             return self.refuse(message, "remove control and formatting characters");
         }
-        Some(text.trim_end().to_owned())
+        Ok(text.trim_end().to_owned())
     }
 
-    fn text(self) -> Option<&'a str> {
-        self.scalar().or_else(|| self.expected("text"))
+    fn text(self) -> Read<&'a str> {
+        self.scalar().map_or_else(|| self.expected("text"), Ok)
     }
 
     /// Reads text that follows a rule.
-    pub(super) fn named(self, rule: &Rule) -> Option<String> {
+    pub(super) fn named(self, rule: &Rule) -> Read<String> {
         let text = self.text()?;
         if (rule.accepts)(text) {
-            return Some(text.to_owned());
+            return Ok(text.to_owned());
         }
         self.refuse(format!("{} is not a valid {}", shown(text), rule.noun), rule.hint)
     }
 
     /// Reads one of some words into the enum that has them.
-    pub(super) fn choice<T: Deserialize<'a>>(self, choices: &[&str]) -> Option<T> {
+    pub(super) fn choice<T: Deserialize<'a>>(self, choices: &[&str]) -> Read<T> {
         let text = self.text()?;
         if choices.contains(&text) {
             let deserializer: StrDeserializer<'_, ValueError> = text.into_deserializer();
-            return Some(T::deserialize(deserializer).expect("each choice names a variant"));
+            return Ok(T::deserialize(deserializer).expect("each choice names a variant"));
         }
         let message = format!("{} cannot be {}", shown(self.name), shown(text));
         match nearest(text, choices.iter().copied()) {
@@ -144,67 +151,65 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `true` or `false`.
-    pub(super) fn boolean(self) -> Option<bool> {
+    pub(super) fn boolean(self) -> Read<bool> {
         match &self.node.value {
-            Value::Scalar { text, plain: true } if text == "true" => Some(true),
-            Value::Scalar { text, plain: true } if text == "false" => Some(false),
+            Value::Scalar { text, plain: true } if text == "true" => Ok(true),
+            Value::Scalar { text, plain: true } if text == "false" => Ok(false),
             _ => self.expected("`true` or `false`"),
         }
     }
 
     /// Reads a whole number.
-    pub(super) fn integer(self, least: u64, most: u64) -> Option<u64> {
-        match &self.node.value {
+    pub(super) fn integer(self, least: u64, most: u64) -> Read<u64> {
+        let integer = match &self.node.value {
             Value::Scalar { text, plain: true } => text.parse().ok().filter(|number| (least..=most).contains(number)),
             _ => None,
-        }
-        .or_else(|| self.expected(&format!("a whole number from {least} to {most}")))
+        };
+        integer.map_or_else(|| self.expected(&format!("a whole number from {least} to {most}")), Ok)
     }
 
     /// Reads a finite number.
-    pub(super) fn number(self) -> Option<f64> {
-        match &self.node.value {
+    pub(super) fn number(self) -> Read<f64> {
+        let number = match &self.node.value {
             Value::Scalar { text, plain: true } => number(text),
             _ => None,
-        }
-        .or_else(|| self.expected("a number"))
+        };
+        number.map_or_else(|| self.expected("a number"), Ok)
     }
 
     /// Opens a list.
-    pub(super) fn items(self) -> Option<impl Iterator<Item = Cursor<'a>>> {
+    pub(super) fn items(self) -> Read<impl Iterator<Item = Cursor<'a>>> {
         match &self.node.value {
-            Value::List(items) => {
-                Some(items.iter().map(move |node| Cursor { node, key: node.span, item: true, ..self }))
-            }
+            Value::List(items) => Ok(items.iter().map(move |node| Cursor { node, key: node.span, item: true, ..self })),
             _ => self.expected("a list"),
         }
     }
 
     /// Opens a mapping with names of the user's: gives each name and its value, in order; wrong names are reported.
-    pub(super) fn names(self, rule: &'a Rule) -> Option<impl Iterator<Item = (&'a str, Cursor<'a>)>> {
+    pub(super) fn names(self, rule: &'a Rule) -> Read<impl Iterator<Item = (&'a str, Cursor<'a>)>> {
         let Value::Mapping(entries) = &self.node.value else { return self.expected("a mapping") };
-        Some(entries.iter().map(move |entry| {
+        Ok(entries.iter().map(move |entry| {
             let cursor = Cursor::entry(self.reader, entry);
             if !(rule.accepts)(&entry.key) {
                 let message = format!("{} is not a valid {}", shown(&entry.key), rule.noun);
-                cursor.refuse_key::<()>(message, rule.hint);
+                let _ = cursor.refuse_key::<()>(message, rule.hint);
             }
             (entry.key.as_str(), cursor)
         }))
     }
 
     /// Opens a mapping with fixed keys; unknown and missing ones are reported here.
-    pub(super) fn fields(self, keys: &'static [Key]) -> Option<Fields<'a>> {
+    pub(super) fn fields(self, keys: &'static [Key]) -> Read<Fields<'a>> {
         let Value::Mapping(entries) = &self.node.value else { return self.expected("a mapping") };
         let unknown = entries.iter().filter(|entry| keys.iter().all(|key| key.name != entry.key));
         let meant: Vec<&str> = unknown.filter_map(|entry| self.unknown(entry, keys)).collect();
         for key in keys.iter().filter(|key| key.required && !meant.contains(&key.name)) {
             if entries.iter().all(|entry| entry.key != key.name) {
                 let message = format!("missing field `{}` in {}", key.name, shown(self.name));
-                self.refuse_key::<()>(message, format!("add `{}`: {}", key.name, phrase(key.about)));
+                let _ = self.refuse_key::<()>(message, format!("add `{}`: {}", key.name, phrase(key.about)));
             }
         }
-        Some(Fields { reader: self.reader, entries, keys })
+        Ok(Fields { reader: self.reader, entries, keys })
     }
 
     /// Reports an unknown key, and gives the one that was likely meant.
@@ -246,27 +251,27 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads a key that must be there; that it is missing was reported when the mapping was opened.
-    pub(super) fn required<T>(&self, name: &str, read: impl FnOnce(Cursor<'a>) -> Option<T>) -> Option<T> {
-        self.find(name).and_then(read)
+    pub(super) fn required<T>(&self, name: &str, read: impl FnOnce(Cursor<'a>) -> Read<T>) -> Read<T> {
+        self.find(name).map_or(Err(Refused), read)
     }
 
-    /// Reads a key that may be left out: `Some(None)` when it is, `None` on a problem.
-    pub(super) fn optional<T>(&self, name: &str, read: impl FnOnce(Cursor<'a>) -> Option<T>) -> Option<Option<T>> {
+    /// Reads a key that may be left out.
+    pub(super) fn optional<T>(&self, name: &str, read: impl FnOnce(Cursor<'a>) -> Read<T>) -> Read<Option<T>> {
         match self.find(name) {
             Some(cursor) => read(cursor).map(Some),
-            None => Some(None),
+            None => Ok(None),
         }
     }
 
     /// Reads a key that stands for `default` when it is left out.
-    pub(super) fn or<T>(&self, name: &str, default: T, read: impl FnOnce(Cursor<'a>) -> Option<T>) -> Option<T> {
+    pub(super) fn or<T>(&self, name: &str, default: T, read: impl FnOnce(Cursor<'a>) -> Read<T>) -> Read<T> {
         self.optional(name, read).map(|value| value.unwrap_or(default))
     }
 }
 
-/// Collects values of which every one must be there, after all were read.
-pub(super) fn all<T, C: FromIterator<T>>(values: impl Iterator<Item = Option<T>>) -> Option<C> {
-    let values: Vec<Option<T>> = values.collect();
+/// Collects values once all were read, if none was refused.
+pub(super) fn all<T, C: FromIterator<T>>(values: impl Iterator<Item = Read<T>>) -> Read<C> {
+    let values: Vec<Read<T>> = values.collect();
     values.into_iter().collect()
 }
 

@@ -1,11 +1,11 @@
 //! The sections of the manifest, but for `endpoints`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::document::Value;
 use super::names::{self, Rule};
-use super::reader::{Cursor, Fields, all};
+use super::reader::{Cursor, Fields, Read, Refused, all};
 use super::text::shown;
 use super::{AssetFile, Image, Language, Libraries, Manifest, Packages, Runtime, ServiceFile, System};
 use super::{endpoints, keys, paths, units};
@@ -13,7 +13,7 @@ use crate::platform::{Architecture, Platform};
 use crate::service::Server;
 
 /// Reads the whole manifest; `path`, `root` and `text` are for the caller to fill in.
-pub(super) fn manifest(cursor: Cursor<'_>) -> Option<Manifest> {
+pub(super) fn manifest(cursor: Cursor<'_>) -> Read<Manifest> {
     let fields = cursor.fields(keys::MANIFEST)?;
     let api_version = fields.required("apiVersion", |cursor| cursor.choice::<String>(&[keys::API_VERSION]));
     let name = fields.required("name", |cursor| cursor.named(&names::MODEL));
@@ -32,7 +32,7 @@ pub(super) fn manifest(cursor: Cursor<'_>) -> Option<Manifest> {
     let image = fields.or("image", Image::default(), image);
     let platforms = fields.or("platforms", vec![Platform { architecture: Architecture::Amd64 }], platforms);
     api_version?;
-    Some(Manifest {
+    Ok(Manifest {
         path: PathBuf::new(),
         root: PathBuf::new(),
         text: String::new(),
@@ -62,19 +62,19 @@ fn language(fields: &Fields<'_>) -> Option<Language> {
     }
 }
 
-fn license(cursor: Cursor<'_>) -> Option<String> {
+fn license(cursor: Cursor<'_>) -> Read<String> {
     cursor.named(&names::LICENSE)
 }
 
-fn runtime(cursor: Cursor<'_>, known: Option<Language>) -> Option<Runtime> {
+fn runtime(cursor: Cursor<'_>, known: Option<Language>) -> Read<Runtime> {
     let fields = cursor.fields(keys::RUNTIME)?;
     let language = fields.required("language", |cursor| cursor.choice(keys::LANGUAGES));
     let version = fields.required("version", |cursor| cursor.named(&names::LANGUAGE_VERSION));
     let packages = fields.or("packages", Packages::None, |cursor| packages(cursor, known));
-    Some(Runtime { language: language?, version: version?, packages: packages? })
+    Ok(Runtime { language: language?, version: version?, packages: packages? })
 }
 
-fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Option<Packages> {
+fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Read<Packages> {
     if let Value::List(_) = cursor.node.value {
         return list(cursor, &names::REQUIREMENT).map(Packages::List);
     }
@@ -103,30 +103,30 @@ fn is_python_requirements(name: &str) -> bool {
 }
 
 /// Reads a list of names, each written once.
-fn list(cursor: Cursor<'_>, rule: &Rule) -> Option<Vec<String>> {
-    let mut seen = Vec::new();
-    for item in cursor.items()? {
-        let name = item.named(rule);
-        if name.as_ref().is_some_and(|name| seen.contains(&Some(name.clone()))) {
-            item.refuse::<()>("it is in the list twice", "remove one of the two");
+fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
+    let mut seen = BTreeSet::new();
+    all(cursor.items()?.map(|item| {
+        let name = item.named(rule)?;
+        if seen.insert(name.clone()) {
+            Ok(name)
+        } else {
+            item.refuse("it is in the list twice", "remove one of the two")
         }
-        seen.push(name);
-    }
-    seen.into_iter().collect()
+    }))
 }
 
-fn system(cursor: Cursor<'_>) -> Option<System> {
+fn system(cursor: Cursor<'_>) -> Read<System> {
     let fields = cursor.fields(keys::SYSTEM)?;
     let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
     let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
-    Some(System { packages: packages?, libraries: libraries? })
+    Ok(System { packages: packages?, libraries: libraries? })
 }
 
-fn service(cursor: Cursor<'_>, language: Option<Language>) -> Option<ServiceFile> {
+fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> {
     let written = cursor.line()?;
     let (file, entry) = written.split_once(':').unwrap_or((written, ""));
     let extension = Path::new(file).extension().unwrap_or_default();
-    let wrong = match language? {
+    let wrong = match language.ok_or(Refused)? {
         Language::Python if extension != "py" || entry.is_empty() => Some("a Python service is `file.py:Class`"),
         Language::R if !extension.eq_ignore_ascii_case("r") || !entry.is_empty() => Some("an R service is `file.R`"),
         _ => None,
@@ -137,34 +137,34 @@ fn service(cursor: Cursor<'_>, language: Option<Language>) -> Option<ServiceFile
     if !entry.is_empty() && !(names::CLASS.accepts)(entry) {
         return cursor.refuse(format!("{} is not a valid class name", shown(entry)), names::CLASS.hint);
     }
-    Some(ServiceFile { file: paths::file_named(cursor, file)?, entry: entry.to_owned() })
+    Ok(ServiceFile { file: paths::file_named(cursor, file)?, entry: entry.to_owned() })
 }
 
-fn code(cursor: Cursor<'_>) -> Option<Vec<PathBuf>> {
+fn code(cursor: Cursor<'_>) -> Read<Vec<PathBuf>> {
     all(cursor.items()?.map(|item| {
         paths::file_or_folder(item)?;
         // Shipped where it was written, not where a link of it leads.
-        Some(Path::new(item.scalar()?).components().collect())
+        Ok(Path::new(item.line()?).components().collect())
     }))
 }
 
-fn assets(cursor: Cursor<'_>) -> Option<BTreeMap<String, AssetFile>> {
-    all(cursor.names(&names::ASSET)?.map(|(name, cursor)| Some((name.to_owned(), asset(cursor)?))))
+fn assets(cursor: Cursor<'_>) -> Read<BTreeMap<String, AssetFile>> {
+    all(cursor.names(&names::ASSET)?.map(|(name, cursor)| Ok((name.to_owned(), asset(cursor)?))))
 }
 
-fn asset(cursor: Cursor<'_>) -> Option<AssetFile> {
+fn asset(cursor: Cursor<'_>) -> Read<AssetFile> {
     if cursor.scalar().is_some() {
-        return Some(AssetFile { path: paths::file_or_folder(cursor)?, license: None, description: None });
+        return Ok(AssetFile { path: paths::file_or_folder(cursor)?, license: None, description: None });
     }
     let Value::Mapping(_) = cursor.node.value else { return cursor.expected("a path, or a mapping with `path`") };
     let fields = cursor.fields(keys::ASSET_FIELDS)?;
     let path = fields.required("path", paths::file_or_folder);
     let license = fields.optional("license", license);
     let description = fields.optional("description", Cursor::prose);
-    Some(AssetFile { path: path?, license: license?, description: description? })
+    Ok(AssetFile { path: path?, license: license?, description: description? })
 }
 
-fn server(cursor: Cursor<'_>) -> Option<Server> {
+fn server(cursor: Cursor<'_>) -> Read<Server> {
     let fields = cursor.fields(keys::SERVER)?;
     let default = Server::default();
     let workers = fields.or("workers", default.workers, workers);
@@ -174,7 +174,7 @@ fn server(cursor: Cursor<'_>) -> Option<Server> {
     let max_queue = fields.or("max_queue", default.max_queue, |cursor| count(cursor, keys::MAX_QUEUE));
     let grace_ms = fields.or("grace", default.grace_ms, units::duration);
     let startup_timeout_ms = fields.or("startup_timeout", default.startup_timeout_ms, units::duration);
-    Some(Server {
+    Ok(Server {
         workers: workers?,
         timeout_ms: timeout_ms?,
         max_batch_rows: max_batch_rows?,
@@ -185,23 +185,23 @@ fn server(cursor: Cursor<'_>) -> Option<Server> {
     })
 }
 
-fn workers(cursor: Cursor<'_>) -> Option<Option<u32>> {
+fn workers(cursor: Cursor<'_>) -> Read<Option<u32>> {
     if cursor.scalar() == Some("auto") {
-        return Some(None);
+        return Ok(None);
     }
     let number = cursor.scalar().and_then(|text| text.parse().ok());
     let number = number.filter(|number| (1..=keys::MAX_WORKERS).contains(&u64::from(*number)));
     match number {
-        Some(number) => Some(Some(number)),
+        Some(number) => Ok(Some(number)),
         None => cursor.expected(&format!("`auto` or a whole number from 1 to {}", keys::MAX_WORKERS)),
     }
 }
 
-fn count(cursor: Cursor<'_>, most: u64) -> Option<u32> {
+fn count(cursor: Cursor<'_>, most: u64) -> Read<u32> {
     cursor.integer(1, most).map(|number| u32::try_from(number).expect("the limits fit 32 bits"))
 }
 
-fn image(cursor: Cursor<'_>) -> Option<Image> {
+fn image(cursor: Cursor<'_>) -> Read<Image> {
     let fields = cursor.fields(keys::IMAGE)?;
     let default = Image::default();
     let user = fields.or("user", default.user, |cursor| {
@@ -209,14 +209,14 @@ fn image(cursor: Cursor<'_>) -> Option<Image> {
     });
     let env = fields.or("env", default.env, |cursor| texts(cursor, &names::VARIABLE));
     let labels = fields.or("labels", default.labels, |cursor| texts(cursor, &names::LABEL));
-    Some(Image { user: user?, env: env?, labels: labels? })
+    Ok(Image { user: user?, env: env?, labels: labels? })
 }
 
-fn texts(cursor: Cursor<'_>, rule: &'static Rule) -> Option<BTreeMap<String, String>> {
-    all(cursor.names(rule)?.map(|(name, cursor)| Some((name.to_owned(), cursor.line()?.to_owned()))))
+fn texts(cursor: Cursor<'_>, rule: &'static Rule) -> Read<BTreeMap<String, String>> {
+    all(cursor.names(rule)?.map(|(name, cursor)| Ok((name.to_owned(), cursor.line()?.to_owned()))))
 }
 
-fn platforms(cursor: Cursor<'_>) -> Option<Vec<Platform>> {
+fn platforms(cursor: Cursor<'_>) -> Read<Vec<Platform>> {
     let mut platforms: Vec<Platform> = all(cursor.items()?.map(|item| item.choice(keys::PLATFORMS)))?;
     let count = platforms.len();
     platforms.sort();
@@ -224,5 +224,5 @@ fn platforms(cursor: Cursor<'_>) -> Option<Vec<Platform>> {
     if platforms.is_empty() || platforms.len() < count {
         return cursor.refuse("`platforms` must name each platform once, and at least one", "write `[linux/amd64]`");
     }
-    Some(platforms)
+    Ok(platforms)
 }

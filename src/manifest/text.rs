@@ -30,14 +30,17 @@ pub(super) fn is_invisible(character: char) -> bool {
 /// Replaces invisible characters by visible ones of as many bytes, so that places in the text stay right.
 pub(super) fn visible(text: &str) -> String {
     text.chars()
-        .map(|character| {
-            match (is_invisible(character) && !matches!(character, '\t' | '\n' | '\r'), character.len_utf8()) {
-                (false, _) => character,
-                (true, 1) => '?',
-                (true, 2) => '¿',
-                (true, 3) => '\u{fffd}',
-                (true, _) => '\u{1f6ab}',
-            }
+        .map(|character| match character {
+            '\n' | '\t' => character,
+            // At the end of a line it cannot be told from nothing; elsewhere a terminal would overwrite the line.
+            '\r' => ' ',
+            _ if !is_invisible(character) => character,
+            _ => match character.len_utf8() {
+                1 => '?',
+                2 => '¿',
+                3 => '\u{fffd}',
+                _ => '\u{1f6ab}',
+            },
         })
         .collect()
 }
@@ -78,10 +81,10 @@ mod tests {
 
     #[test]
     fn keeps_every_byte_in_its_place() {
-        let hostile = "a\u{1b}\u{9b}\u{202e}\u{e0001}\tz";
+        let hostile = "a\u{1b}\u{9b}\u{202e}\u{e0001}\rb\tz\r\n";
         let visible = visible(hostile);
         assert_eq!(visible.len(), hostile.len());
-        assert!(!visible.replace('\t', "").chars().any(is_invisible));
+        assert!(!visible.replace(['\t', '\n'], "").chars().any(is_invisible));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Durations and sizes as people write them: `500ms`, `30s`, `16MiB`.
 
-use super::reader::Cursor;
+use super::reader::{Cursor, Read};
 
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: &[(&str, u64)] = &[
@@ -17,19 +17,17 @@ const MAX_DURATION: u64 = 24 * 3_600_000;
 const MAX_SIZE: u64 = 4 << 30;
 
 /// Reads a duration from one millisecond to a day, in milliseconds.
-pub(super) fn duration(cursor: Cursor<'_>) -> Option<u64> {
-    let parsed = cursor.scalar().and_then(|text| scaled(text, DURATIONS));
-    parsed
-        .filter(|milliseconds| (1..=MAX_DURATION).contains(milliseconds))
-        .or_else(|| cursor.expected("a duration up to a day, such as `500ms`, `30s`, `2m` or `1h`"))
+pub(super) fn duration(cursor: Cursor<'_>) -> Read<u64> {
+    let duration = cursor.scalar().and_then(|text| scaled(text, DURATIONS));
+    let fits = duration.filter(|milliseconds| (1..=MAX_DURATION).contains(milliseconds));
+    fits.map_or_else(|| cursor.expected("a duration up to a day, such as `500ms`, `30s`, `2m` or `1h`"), Ok)
 }
 
 /// Reads a size from one byte to 4 GiB, in bytes.
-pub(super) fn size(cursor: Cursor<'_>) -> Option<u64> {
-    let parsed = cursor.scalar().and_then(|text| scaled(text, SIZES));
-    parsed
-        .filter(|bytes| (1..=MAX_SIZE).contains(bytes))
-        .or_else(|| cursor.expected("a size up to 4GiB, such as `512KiB`, `16MiB` or `1GB`"))
+pub(super) fn size(cursor: Cursor<'_>) -> Read<u64> {
+    let size = cursor.scalar().and_then(|text| scaled(text, SIZES));
+    let fits = size.filter(|bytes| (1..=MAX_SIZE).contains(bytes));
+    fits.map_or_else(|| cursor.expected("a size up to 4GiB, such as `512KiB`, `16MiB` or `1GB`"), Ok)
 }
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {

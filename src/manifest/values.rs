@@ -3,7 +3,7 @@
 use serde_json::{Number, Value as Json};
 
 use super::document::{Node, Value};
-use super::reader::{Cursor, number};
+use super::reader::{Cursor, Read, number};
 use crate::service::{Column, ColumnType};
 
 /// Returns the JSON value that a node stands for, by YAML's core schema.
@@ -29,7 +29,7 @@ fn plain_number(text: &str) -> Option<Number> {
 }
 
 /// Reads a value of a column's type.
-pub(super) fn typed(cursor: Cursor<'_>, kind: ColumnType) -> Option<Json> {
+pub(super) fn typed(cursor: Cursor<'_>, kind: ColumnType) -> Read<Json> {
     let value = json(cursor.node);
     let fits = match kind {
         ColumnType::String | ColumnType::Category => value.is_string(),
@@ -40,7 +40,7 @@ pub(super) fn typed(cursor: Cursor<'_>, kind: ColumnType) -> Option<Json> {
         ColumnType::Datetime => value.as_str().is_some_and(is_datetime),
     };
     if fits {
-        return Some(value);
+        return Ok(value);
     }
     let quoted = value.is_number() || value.is_boolean();
     cursor.expected(match kind {
@@ -55,12 +55,12 @@ pub(super) fn typed(cursor: Cursor<'_>, kind: ColumnType) -> Option<Json> {
 }
 
 /// Reads a value that a row could have in this column: of its type, and within its limits.
-pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Option<Json> {
+pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Read<Json> {
     if cursor.node.is_null() {
-        return match column.nullable {
-            true => Some(Json::Null),
-            false => cursor.refuse("the column is not nullable", "write `nullable: true` if a value may be missing"),
-        };
+        if column.nullable {
+            return Ok(Json::Null);
+        }
+        return cursor.refuse("the column is not nullable", "write `nullable: true` if a value may be missing");
     }
     let value = typed(cursor, column.kind)?;
     let broken = if !column.choices.is_empty() && !column.choices.contains(&value) {
@@ -72,7 +72,7 @@ pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Option<Json> {
     } else if value.as_str().zip(column.max_length).is_some_and(|(text, most)| text.chars().count() as u64 > most) {
         "`maxLength`"
     } else {
-        return Some(value);
+        return Ok(value);
     };
     cursor.refuse(format!("the value does not fit the column's {broken}"), "a request with it would be refused")
 }
