@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`manifest`] reads the user's file. [`resolve`] is the only step that chooses; what it chose is a [`lock`]. A build is
-//! a pure function of the lock and of the bytes it names: [`fetch`] brings them in, verified; [`ecosystem`] turns
+//! a pure function of the lock and of the bytes it names ([`build`]): [`fetch`] brings them in, verified; [`ecosystem`] turns
 //! packages into file trees and [`elf`] finds the system libraries they lack; [`layer`] writes the trees as archives;
 //! [`image`] ties them together, and [`registry`] sends them away. [`sandbox`] runs a program inside such a tree.
 //!
@@ -15,6 +15,8 @@
 pub mod digest;
 pub mod service;
 
+#[cfg(feature = "cli")]
+pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]

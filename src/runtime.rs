@@ -1,1 +1,155 @@
-//! Being written.
+//! The language runtimes: what `runtimes/*/runtime.yaml` says of each, and the worker program that goes with it.
+//!
+//! A new language is a folder there and a line in [`FOLDERS`]; nothing else in resolving or building knows of it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::error::{Diagnose, Exit};
+use crate::service::ROOT;
+
+/// Name, description and worker program of each runtime, part of this program.
+const FOLDERS: [(&str, &str, &str); 1] =
+    [("python", include_str!("../runtimes/python/runtime.yaml"), include_str!("../runtimes/python/worker.py"))];
+
+/// A language runtime, as its description says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    language: String,
+    worker: String,
+    command: Vec<String>,
+    environment: BTreeMap<String, String>,
+    versions: BTreeMap<String, String>,
+    base: Vec<String>,
+    packages: Vec<String>,
+}
+
+/// A runtime at one version.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// `python` or `r`.
+    pub language: String,
+    /// The version that the manifest asks for, such as `3.11`.
+    pub version: String,
+    /// The Debian release that has this version.
+    pub suite: String,
+    /// The command that starts a worker, with absolute paths in the image.
+    pub command: Vec<String>,
+    /// Environment variables for workers.
+    pub environment: BTreeMap<String, String>,
+    /// Debian packages that every image has, taken without their Depends.
+    pub base: Vec<String>,
+    /// Debian packages of the interpreter, taken without their Depends.
+    pub packages: Vec<String>,
+    /// The worker's path in the image, without a leading slash.
+    pub worker_path: String,
+    /// The worker program.
+    pub worker: &'static str,
+}
+
+/// The manifest asks for a runtime that is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// No such language.
+    #[error("there is no runtime for `{language}`")]
+    Language {
+        /// The language asked for.
+        language: String,
+    },
+    /// No Debian release has this version.
+    #[error("no supported Debian release has {language} {version}")]
+    Version {
+        /// The language.
+        language: String,
+        /// The version asked for.
+        version: String,
+        /// The versions that can be had, each with its release.
+        available: Vec<String>,
+    },
+}
+
+impl Diagnose for RuntimeError {
+    fn exit(&self) -> Exit {
+        Exit::Manifest
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Language { .. } => {
+                let names: Vec<_> = FOLDERS.iter().map(|(name, ..)| *name).collect();
+                vec![format!("set `runtime.language` to one of: {}", names.join(", "))]
+            }
+            Self::Version { available, .. } => {
+                vec![format!("set `runtime.version` to one of: {}", available.join(", "))]
+            }
+        }
+    }
+}
+
+impl Runtime {
+    /// Returns the runtime of `language` at `version`.
+    ///
+    /// # Panics
+    /// Never in practice: the descriptions are part of the program and a test reads them all.
+    pub fn find(language: &str, version: &str) -> Result<Self, RuntimeError> {
+        let (_, description, worker) = FOLDERS
+            .iter()
+            .find(|(name, ..)| *name == language)
+            .ok_or_else(|| RuntimeError::Language { language: language.to_owned() })?;
+        let description: Description =
+            serde_saphyr::from_str(description).expect("the descriptions are constants that a test reads");
+        let suite = description.versions.get(version).ok_or_else(|| RuntimeError::Version {
+            language: language.to_owned(),
+            version: version.to_owned(),
+            available: description.versions.iter().map(|(version, suite)| format!("{version} ({suite})")).collect(),
+        })?;
+        Ok(description.at(version, suite, worker))
+    }
+}
+
+impl Description {
+    fn at(&self, version: &str, suite: &str, worker: &'static str) -> Runtime {
+        let worker_path = format!("{ROOT}/runtime/{}", self.worker);
+        let fill = |texts: &[String]| -> Vec<String> {
+            let fill =
+                |text: &String| text.replace("{version}", version).replace("{worker}", &format!("/{worker_path}"));
+            texts.iter().map(fill).collect()
+        };
+        Runtime {
+            language: self.language.clone(),
+            version: version.to_owned(),
+            suite: suite.to_owned(),
+            command: fill(&self.command),
+            environment: self.environment.clone(),
+            base: fill(&self.base),
+            packages: fill(&self.packages),
+            worker_path,
+            worker,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_description_can_be_read() {
+        for (name, text, _) in FOLDERS {
+            let description: Description = serde_saphyr::from_str(text).unwrap();
+            assert_eq!(description.language, name);
+            for version in description.versions.keys() {
+                let runtime = Runtime::find(name, version).unwrap();
+                assert!(!runtime.command.iter().any(|part| part.contains('{')), "{:?}", runtime.command);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_version_lists_what_there_is() {
+        let error = Runtime::find("python", "3.12").unwrap_err();
+        assert_eq!(error.hints(), ["set `runtime.version` to one of: 3.11 (bookworm), 3.13 (trixie)"]);
+    }
+}

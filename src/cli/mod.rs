@@ -1,16 +1,20 @@
 //! The command line: the only code that prints, reads the environment, or knows clap. One subcommand a file.
 
+mod build;
 mod gc;
 mod images;
 mod init;
 mod inspect;
+mod lock;
 mod login;
 mod push;
 mod remove;
 mod schema;
+mod serve;
 mod tag;
 mod terminal;
 mod text;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -31,6 +35,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
+    Lock(lock::Lock),
+    Build(build::Build),
+    Serve(serve::Serve),
     Push(push::Push),
     Pull(push::Pull),
     Login(login::Login),
@@ -42,7 +50,6 @@ enum Command {
     Remove(remove::Remove),
     #[command(name = "gc")]
     CollectGarbage(gc::CollectGarbage),
-    Init(init::Init),
     Schema(schema::Schema),
 }
 
@@ -72,6 +79,9 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command, terminal: &Terminal) -> Result<()> {
     match command {
+        Command::Lock(command) => command.run(terminal),
+        Command::Build(command) => command.run(terminal),
+        Command::Serve(command) => command.run(terminal),
         Command::Push(command) => command.run(terminal),
         Command::Pull(command) => command.run(terminal),
         Command::Login(command) => command.run(terminal),

@@ -1,10 +1,13 @@
 //! Packaging worlds: each turns requirements into locked packages, and a locked package into a file tree.
 //!
-//! All that is specific to Debian, to the Python index or to CRAN stays in its folder; `resolve` and `layer` see only
-//! [`Ecosystem`].
+//! All that is specific to Debian, to the Python index or to CRAN stays in its folder; `resolve` and `build` see only
+//! [`Ecosystem`] and [`Worlds`], which sends each package to its own world.
 
 pub mod debian;
 pub mod pypi;
+mod worlds;
+
+pub use worlds::{Settings, Unpacked, Worlds};
 
 use crate::error::Result;
 use crate::fetch::Blob;
@@ -12,7 +15,7 @@ use crate::layer::tree::Tree;
 use crate::lock::{Package, PackageKind};
 
 /// One packaging world, opened for one platform and release.
-pub trait Ecosystem: Sync {
+pub trait Ecosystem: Sync + Send {
     /// The packages that this world has.
     fn kind(&self) -> PackageKind;
 

@@ -22,6 +22,7 @@ pub mod ldconfig;
 mod links;
 mod notes;
 pub mod object;
+mod program;
 pub mod scan;
 mod search;
 #[cfg(test)]
@@ -29,4 +30,5 @@ mod testing;
 
 pub use closure::{Closure, Missing, Resolution, VersionProblem};
 pub use object::Object;
+pub use program::is_static;
 pub use scan::scan;

@@ -12,6 +12,7 @@ use super::{ImageError, LAYER_NAME, LAYER_SIZE};
 use crate::digest::{Digest, VerifyingReader};
 use crate::fetch::BlobStore;
 use crate::fs;
+use crate::layer::Compression;
 
 /// The largest manifest, index or configuration that is read, in bytes.
 const MAX_DOCUMENT: u64 = 16 << 20;
@@ -37,6 +38,8 @@ pub struct LayerDescription {
     pub name: Option<String>,
     /// The digest of the packed blob.
     pub digest: Digest,
+    /// How the blob is packed.
+    pub compression: Compression,
     /// The packed blob's size in bytes.
     pub size: u64,
     /// The digest of the archive before it was packed.
@@ -91,6 +94,7 @@ fn describe((layer, diff_id): (&Descriptor, &String)) -> LayerDescription {
     let annotation = |key| layer.annotations().as_ref().and_then(|annotations| annotations.get(key));
     LayerDescription {
         name: annotation(LAYER_NAME).cloned(),
+        compression: Compression::of_media_type(layer.media_type()).unwrap_or(Compression::None),
         digest: digest_of(layer).expect("an image's digests are checked when it is made or read"),
         size: layer.size(),
         diff_id: diff_id.parse().expect("an image's diff IDs are checked when it is made or read"),

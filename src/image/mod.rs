@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod garbage;
 mod name;
+mod run;
 pub mod sink;
 pub mod store;
 pub mod validate;
@@ -18,10 +19,13 @@ pub use error::ImageError;
 pub use garbage::{Freed, Scope};
 pub use name::normalize;
 pub use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
+pub use run::Run;
 pub use store::{ImageStore, Protection, Stored};
 
 /// The label that holds the OpenAPI document of the service.
 pub const OPENAPI_LABEL: &str = "mlpack.openapi";
+/// The label that holds the model manifest, as written.
+pub const MANIFEST_LABEL: &str = "mlpack.manifest";
 /// The annotation of a layer's descriptor with what the layer holds, such as `base` or `numpy`.
 pub const LAYER_NAME: &str = "mlpack.layer";
 /// The annotation of a layer's descriptor with the archive's size before it was packed, in bytes.

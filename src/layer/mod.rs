@@ -7,6 +7,7 @@ pub mod archive;
 pub mod compress;
 mod gzip;
 pub(crate) mod header;
+pub mod read;
 pub mod tree;
 pub mod write;
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FIXED_MTIME;
 use crate::digest::Digest;
+use crate::error::{Diagnose, Exit};
 
 /// A path inside an image: relative to its root, `/`-separated, without empty, `.` or `..` components.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -92,6 +93,12 @@ impl TryFrom<String> for TreePath {
 impl From<TreePath> for String {
     fn from(path: TreePath) -> Self {
         path.0.to_string()
+    }
+}
+
+impl Diagnose for PathError {
+    fn exit(&self) -> Exit {
+        Exit::Integrity
     }
 }
 
@@ -199,6 +206,16 @@ pub struct ConflictError {
     pub first: &'static str,
     /// What it was to become.
     pub second: &'static str,
+}
+
+impl Diagnose for ConflictError {
+    fn exit(&self) -> Exit {
+        Exit::Resolution
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["the two packages cannot be in one image: leave one of them out".to_owned()]
+    }
 }
 
 impl Tree {

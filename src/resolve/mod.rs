@@ -1,1 +1,79 @@
-//! Being written.
+//! Manifest → lock: the only step that chooses.
+//!
+//! The language's packages are resolved by their own world, the system's by Debian's; then the ELF files of all of them
+//! are read, and what they need is added until nothing is missing. Fetching is part of it, because only the packages'
+//! own bytes tell what they need.
+
+mod libraries;
+pub mod request;
+
+use crate::ecosystem::Worlds;
+use crate::ecosystem::debian::{Archive, Root};
+use crate::error::Result;
+use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
+use crate::manifest::{Libraries, Manifest};
+use crate::runtime::Runtime;
+
+/// Chooses everything for one platform.
+///
+/// `worlds` are opened for the platform and the runtime's Debian release; `known` is what a lock that is replaced says of
+/// the releases. What comes back names no mirror and no path of this machine, and is sorted.
+pub fn resolve(
+    manifest: &Manifest,
+    runtime: &Runtime,
+    worlds: &Worlds,
+    server: ServerLock,
+    known: &[Release],
+) -> Result<PlatformLock> {
+    let archive = worlds.archive(known)?;
+    let mut packages = worlds.resolve_language(manifest, &archive)?;
+    packages.extend(system_packages(manifest, runtime, &archive)?);
+    let mut libraries = Vec::new();
+    if manifest.system.libraries == Libraries::Elf {
+        let found = libraries::close(worlds, &archive, manifest, &packages)?;
+        packages.extend(found.packages);
+        libraries = found.edges;
+    }
+    packages.sort();
+    let releases = archive.releases();
+    Ok(PlatformLock {
+        suite: runtime.suite.clone(),
+        date: releases.iter().map(|release| release.date).max().unwrap_or_default(),
+        server,
+        image: None,
+        releases,
+        packages,
+        libraries,
+    })
+}
+
+/// The Debian packages that the runtime and the manifest name.
+///
+/// In `elf` mode the runtime's packages come without their Depends: the closure brings the libraries that they use. What
+/// the user names comes with its Depends, to work as it would when installed.
+fn system_packages(manifest: &Manifest, runtime: &Runtime, archive: &Archive) -> Result<Vec<Package>> {
+    let root = |relation: &String, reason: &str| Root { relation: relation.clone(), reason: reason.to_owned() };
+    let base = runtime.base.iter().map(|name| root(name, "base"));
+    let own: Vec<_> = base.chain(runtime.packages.iter().map(|name| root(name, "runtime"))).collect();
+    let named: Vec<_> = manifest.system.packages.iter().map(|name| root(name, "manifest")).collect();
+    if manifest.system.libraries != Libraries::Elf {
+        return archive.resolve(&[own, named].concat());
+    }
+    let mut packages = archive.resolve_only(&own)?;
+    for package in archive.resolve(&named)? {
+        if !packages.iter().any(|present| present.name == package.name) {
+            packages.push(package);
+        }
+    }
+    Ok(packages)
+}
+
+/// Returns a package's name in the closure and in the lock's edges, such as `wheel:numpy`.
+fn owner(package: &Package) -> String {
+    let kind = match package.kind {
+        PackageKind::Deb => "deb",
+        PackageKind::Wheel => "wheel",
+        PackageKind::R => "r",
+    };
+    format!("{kind}:{}", package.name)
+}

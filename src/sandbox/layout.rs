@@ -61,13 +61,13 @@ pub type Result<T> = std::result::Result<T, LayoutError>;
 /// ended: it is written beside its place and renamed, and after a restart of the machine, which may have lost what was
 /// not yet on the disk, it is written again.
 pub fn cached(cache: &Path, key: &Digest, packs: &BlobStore, tree: &Tree) -> Result<PathBuf> {
+    if let Some(root) = find(cache, key) {
+        return Ok(root);
+    }
     let trees = cache.join("trees");
     let place = trees.join(key.hex());
     let (root, marker) = (place.join("root"), place.join("boot"));
     let boot = boot_id();
-    if std::fs::read_to_string(&marker).is_ok_and(|found| found == boot) {
-        return Ok(root);
-    }
     fs::create_dir_all(&trees)?;
     // An image's world-writable folders must not be reachable for other users of this machine.
     fs::set_mode(&trees, 0o700)?;
@@ -87,6 +87,13 @@ pub fn cached(cache: &Path, key: &Digest, packs: &BlobStore, tree: &Tree) -> Res
             Ok(root)
         }
     }
+}
+
+/// Returns the folder of the tree that `key` stands for, where [`cached`] wrote it.
+pub fn find(cache: &Path, key: &Digest) -> Option<PathBuf> {
+    let place = cache.join("trees").join(key.hex());
+    let whole = std::fs::read_to_string(place.join("boot")).is_ok_and(|found| found == boot_id());
+    whole.then(|| place.join("root"))
 }
 
 /// Identifies the time since this machine was started.

@@ -18,6 +18,7 @@
 mod child;
 mod enter;
 mod error;
+pub mod layers;
 pub mod layout;
 mod mounts;
 mod session;

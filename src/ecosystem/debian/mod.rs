@@ -13,6 +13,7 @@ pub mod configure;
 pub mod contents;
 pub mod control;
 pub mod deb;
+mod debs;
 pub mod index;
 pub mod openpgp;
 pub mod pool;
@@ -26,6 +27,7 @@ mod validity;
 pub mod version;
 
 pub use archive::Archive;
+pub use debs::Debs;
 pub use pool::Pool;
 pub use resolve::Root;
 pub use sources::Mirrors;

@@ -2,7 +2,8 @@
 //!
 //! [`index`] finds out which indexes the user has configured, [`simple`] asks them for files. [`uv`] runs the resolver
 //! and [`pylock`] reads what it chose. [`wheel`] turns a verified wheel into a file tree, [`bytecode`] adds the
-//! compiled modules, and [`notices`] finds what the user should know. No package code is run here, and no Python is needed on the machine.
+//! compiled modules, and [`notices`] finds what the user should know.
+//! [`Wheels`] ties these together. No package code is run here, and no Python is needed on the machine.
 
 pub mod bytecode;
 pub mod index;
@@ -14,16 +15,19 @@ mod settings;
 pub mod simple;
 pub mod uv;
 pub mod wheel;
+mod wheels;
 mod zip;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::error::{Diagnose, Exit};
 pub use index::{Indexes, Settings};
 pub use simple::fetch;
 pub use uv::{Resolution, Uv};
 pub use wheel::unpack;
+pub use wheels::Wheels;
 
 /// A version of CPython, as an image has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +96,12 @@ impl FromStr for Python {
 impl fmt::Display for Python {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.full)
+    }
+}
+
+impl Diagnose for ParsePythonError {
+    fn exit(&self) -> Exit {
+        Exit::Manifest
     }
 }
 

@@ -1,0 +1,110 @@
+//! `mlpack serve`: builds the image, lays its layers out and runs its server, without a container engine.
+
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Terminal;
+use super::workspace::{Options, Workspace};
+use crate::build;
+use crate::error::{Diagnose, Exit, Result};
+use crate::image::{Image, ImageStore};
+use crate::layer::Compression;
+use crate::sandbox::{self, Root, Session, Spec};
+
+/// Run the image's own file tree and server here, without a container engine
+#[derive(Args, Debug)]
+pub struct Serve {
+    #[command(flatten)]
+    options: Options,
+    /// The port to listen on
+    #[arg(short, long, default_value_t = 8080)]
+    port: u16,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    host: std::net::IpAddr,
+    /// Start again when the manifest, the service code, an artifact or a dataset changes
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// The server ended by itself, with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the server ended with {0}")]
+struct EndedError(ExitStatus);
+
+impl Diagnose for EndedError {
+    fn exit(&self) -> Exit {
+        Exit::Failure
+    }
+}
+
+impl Serve {
+    /// Runs the subcommand: MANIFEST is a manifest file, or an image of the local store.
+    pub fn run(&self, terminal: &Terminal) -> Result<()> {
+        let store = ImageStore::open(terminal.home())?;
+        let _in_use = store.protect()?;
+        let is_image = !self.options.manifest.exists() && store.find(&self.options.manifest.to_string_lossy()).is_ok();
+        let (image, watched) = if is_image {
+            let stored = store.find(&self.options.manifest.to_string_lossy())?;
+            (store.for_host(&stored.descriptor)?, Vec::new())
+        } else {
+            let (image, workspace) = self.build(terminal, &store)?;
+            (image, if self.watch { watched(&workspace) } else { Vec::new() })
+        };
+        let spec = self.spec(terminal, &store, &image)?;
+        terminal.report().say(format!("Serving on http://{}:{} (docs at /docs, Ctrl-C to stop)", self.host, self.port));
+        let session = Session {
+            watched,
+            restart_grace: Duration::from_secs(1),
+            stop_grace: Duration::from_secs(30),
+            report: &**terminal.report(),
+        };
+        let status = session.run(&spec, |_| {
+            let (image, _) = self.build(terminal, &store)?;
+            self.spec(terminal, &store, &image)
+        })?;
+        if status.success() { Ok(()) } else { Err(EndedError(status).into()) }
+    }
+
+    fn build(&self, terminal: &Terminal, store: &ImageStore) -> Result<(Image, Workspace)> {
+        let workspace = Workspace::open(&self.options, terminal)?;
+        let lock = workspace.locked(false)?;
+        let platform = workspace.host_platform()?;
+        let worlds = workspace.worlds(platform)?;
+        let inputs = workspace.inputs(&worlds, Compression::default())?;
+        let mut chosen = lock.platform(platform, &workspace.lock_path)?.clone();
+        chosen.server = build::server_lock(&inputs.server)?;
+        let (image, _) = build::build(&inputs, &chosen, store)?;
+        drop(worlds);
+        Ok((image, workspace))
+    }
+
+    /// The image's own entry point, environment and user, in its own layers.
+    fn spec(&self, terminal: &Terminal, store: &ImageStore, image: &Image) -> Result<Spec> {
+        let layers = sandbox::layers::layers(terminal.home(), store, image)?;
+        let run = image.run();
+        let mut command = run.command.into_iter();
+        let mut spec = Spec::new(Root { layers, binds: Vec::new() }, command.next().unwrap_or_default());
+        spec.arguments = command.collect();
+        spec.arguments.extend(["--host".to_owned(), self.host.to_string(), "--port".to_owned(), self.port.to_string()]);
+        spec.environment = run.environment;
+        spec.directory = run.directory;
+        (spec.uid, spec.gid) = (run.user, run.user);
+        spec.network = true;
+        Ok(spec)
+    }
+}
+
+/// Everything of the project that goes into the image.
+fn watched(workspace: &Workspace) -> Vec<PathBuf> {
+    let manifest = &workspace.manifest;
+    let assets = manifest.artifacts.values().chain(manifest.datasets.values()).map(|asset| asset.path.clone());
+    [manifest.path.clone(), manifest.service.file.clone()]
+        .into_iter()
+        .chain(manifest.code.clone())
+        .chain(assets)
+        .collect()
+}

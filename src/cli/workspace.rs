@@ -1,0 +1,287 @@
+//! What `lock`, `build` and `serve` start from: the manifest, its lock, and the packaging worlds as configured here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Terminal;
+use crate::build::{self, server_lock};
+use crate::ecosystem::debian::sources::Configured;
+use crate::ecosystem::{Settings, Worlds};
+use crate::error::{Diagnose, Exit, Result};
+use crate::fetch::http::Http;
+use crate::fs;
+use crate::lock::{FORMAT, Lock, LockError, PlatformLock};
+use crate::manifest::{self, Manifest};
+use crate::platform::Platform;
+use crate::resolve::{self, request};
+use crate::runtime::Runtime;
+
+/// Options of every subcommand that resolves or builds.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// The model manifest
+    #[arg(default_value = "manifest.yaml")]
+    pub manifest: PathBuf,
+    /// Build for this platform, such as linux/arm64 (repeatable) [default: the manifest's]
+    #[arg(long = "platform")]
+    pub platforms: Vec<Platform>,
+    /// Use only what is in the cache
+    #[arg(long)]
+    pub offline: bool,
+    /// The mlpack-server program for the image [default: the one beside mlpack]
+    #[arg(long, env = "MLPACK_SERVER")]
+    pub server: Option<PathBuf>,
+    /// Debian's mirror [default: the machine's own apt sources, else a public one]
+    #[arg(long, env = "MLPACK_DEBIAN_MIRROR", value_name = "URL")]
+    pub debian_mirror: Option<String>,
+    /// Debian's security mirror
+    #[arg(long, env = "MLPACK_DEBIAN_SECURITY_MIRROR", value_name = "URL")]
+    pub debian_security_mirror: Option<String>,
+    /// The uv program that resolves Python packages [default: a pinned version, fetched once]
+    #[arg(long, env = "MLPACK_UV", value_name = "FILE")]
+    pub uv: Option<PathBuf>,
+    /// A file of OpenPGP keys trusted beside Debian's own (repeatable)
+    #[arg(long = "debian-keyring", value_name = "FILE")]
+    pub debian_keyrings: Vec<PathBuf>,
+}
+
+/// The server program cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// There is none.
+    #[error("there is no mlpack-server for {platform} at `{}`", path.display())]
+    Missing {
+        /// The platform.
+        platform: Platform,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// It is not a static program for the platform.
+    #[error("`{}` is not a static program for {platform}", path.display())]
+    Wrong {
+        /// The platform.
+        platform: Platform,
+        /// The program.
+        path: PathBuf,
+    },
+}
+
+impl Diagnose for ServerError {
+    fn exit(&self) -> Exit {
+        Exit::Failure
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let (Self::Missing { platform, .. } | Self::Wrong { platform, .. }) = self;
+        vec![format!(
+            "build it with `sh runtimes/build-server.sh {}` from mlpack's sources, or name one with `--server FILE`",
+            platform.machine()
+        )]
+    }
+}
+
+/// A manifest with its lock file.
+pub struct Workspace {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The runtime that it asks for.
+    pub runtime: Runtime,
+    /// The lock file beside the manifest.
+    pub lock_path: PathBuf,
+    terminal: Terminal,
+    http: Http,
+    settings: Settings,
+    server: Option<PathBuf>,
+    platforms: Vec<Platform>,
+}
+
+impl Workspace {
+    /// Reads the manifest that the options name.
+    pub fn open(options: &Options, terminal: &Terminal) -> Result<Self> {
+        let manifest = manifest::load(&options.manifest)?;
+        let runtime = Runtime::find(&manifest.runtime.language.to_string(), &manifest.runtime.version)?;
+        let platforms =
+            if options.platforms.is_empty() { manifest.platforms.clone() } else { options.platforms.clone() };
+        Ok(Self {
+            lock_path: lock_path(&manifest),
+            runtime,
+            platforms,
+            terminal: terminal.clone(),
+            http: Http::new(terminal.report().clone(), options.offline),
+            settings: Settings {
+                debian: Configured {
+                    archive: options.debian_mirror.clone(),
+                    security: options.debian_security_mirror.clone(),
+                    keyrings: options.debian_keyrings.clone(),
+                },
+                environment: environment(),
+                uv: options.uv.clone(),
+            },
+            server: options.server.clone(),
+            manifest,
+        })
+    }
+
+    /// The platforms to lock or build.
+    pub fn platforms(&self) -> &[Platform] {
+        &self.platforms
+    }
+
+    /// The platform of this machine, which is what can be served here.
+    pub fn host_platform(&self) -> Result<Platform> {
+        Platform::host().filter(|host| self.platforms.contains(host)).ok_or_else(|| HostError.into())
+    }
+
+    /// The packaging worlds for one platform.
+    pub fn worlds(&self, platform: Platform) -> Result<Worlds> {
+        Worlds::new(self.terminal.home(), &self.http, &self.settings, &self.manifest, &self.runtime, platform)
+    }
+
+    /// Returns the server program for a platform, checked to be a static program for it.
+    pub fn server(&self, platform: Platform) -> Result<PathBuf> {
+        let path = self.server.clone().unwrap_or_else(|| beside(platform));
+        if !path.is_file() {
+            return Err(ServerError::Missing { platform, path }.into());
+        }
+        if !crate::elf::is_static(&path, platform)? {
+            return Err(ServerError::Wrong { platform, path }.into());
+        }
+        Ok(path)
+    }
+
+    /// Returns the lock file, checked to fit the manifest; `None` where there is none yet.
+    pub fn lock(&self) -> Result<Option<Lock>> {
+        let Some(lock) = Lock::read(&self.lock_path)? else { return Ok(None) };
+        request::check(&lock, &request::lines(&self.manifest)?, &self.lock_path)?;
+        Ok(Some(lock))
+    }
+
+    /// Returns a lock that has every platform asked for: the one that is there, completed, or with `update` a new one.
+    ///
+    /// The file is written when anything in it changed.
+    pub fn locked(&self, update: bool) -> Result<Lock> {
+        let present = if update { self.lock().ok().flatten() } else { self.lock()? };
+        let requested = request::lines(&self.manifest)?;
+        let mut lock = present.clone().unwrap_or_else(|| Lock {
+            format: FORMAT,
+            request: request::digest(&requested),
+            requested,
+            platforms: BTreeMap::new(),
+        });
+        for &platform in &self.platforms {
+            if update || !lock.platforms.contains_key(&platform) {
+                let known = lock.platforms.remove(&platform);
+                lock.platforms.insert(platform, self.resolve(platform, known.as_ref())?);
+            }
+        }
+        if present.as_ref() != Some(&lock) {
+            lock.write(&self.lock_path)?;
+        }
+        Ok(lock)
+    }
+
+    fn resolve(&self, platform: Platform, known: Option<&PlatformLock>) -> Result<PlatformLock> {
+        let report = self.terminal.report();
+        report.say(format!(
+            "Resolving {} {} on Debian {} for {platform}",
+            self.runtime.language, self.runtime.version, self.runtime.suite
+        ));
+        let server = server_lock(&self.server(platform)?)?;
+        let releases = known.map_or(&[][..], |known| &known.releases);
+        resolve::resolve(&self.manifest, &self.runtime, &self.worlds(platform)?, server, releases)
+    }
+
+    /// Returns what a build of one platform is made of.
+    pub fn inputs<'a>(
+        &'a self,
+        worlds: &'a Worlds,
+        compression: crate::layer::Compression,
+    ) -> Result<build::Inputs<'a>> {
+        Ok(build::Inputs {
+            manifest: &self.manifest,
+            runtime: &self.runtime,
+            server: self.server(worlds.platform())?,
+            worlds,
+            compression,
+            epoch: source_date_epoch()?,
+        })
+    }
+}
+
+/// `mlpack.lock` beside `manifest.yaml`; beside any other name, `<name>.lock`, so that two manifests can share a folder.
+fn lock_path(manifest: &Manifest) -> PathBuf {
+    let stem = manifest.path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = if stem == "manifest" { "mlpack.lock".to_owned() } else { format!("{stem}.lock") };
+    manifest.root.join(name)
+}
+
+fn beside(platform: Platform) -> PathBuf {
+    let folder = std::env::current_exe().ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
+    if Some(platform) == Platform::host() {
+        folder.join("mlpack-server")
+    } else {
+        folder.join(format!("mlpack-server-{}", platform.machine()))
+    }
+}
+
+/// The environment that the Python index's own tools are configured by.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars()
+        .filter(|(name, _)| {
+            ["UV_", "PIP_", "NETRC", "HOME", "XDG_CONFIG"].iter().any(|prefix| name.starts_with(prefix))
+        })
+        .collect()
+}
+
+/// The manifest does not build for this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("the manifest's platforms do not have the one of this machine")]
+struct HostError;
+
+impl Diagnose for HostError {
+    fn exit(&self) -> Exit {
+        Exit::CannotRun
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["add `--platform` with this machine's platform".to_owned()]
+    }
+}
+
+/// `SOURCE_DATE_EPOCH` is set to something that is not a number of seconds.
+#[derive(Debug, thiserror::Error)]
+#[error("SOURCE_DATE_EPOCH is `{0}`, not a number of seconds since 1970")]
+struct EpochError(String);
+
+impl Diagnose for EpochError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+fn source_date_epoch() -> Result<Option<i64>> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds) if (0..=253_402_300_799).contains(&seconds) => Ok(Some(seconds)),
+        _ => Err(EpochError(text).into()),
+    }
+}
+
+/// Writes the lock with a new record of the built image, if it differs.
+pub fn record(
+    lock: &mut Lock,
+    platform: Platform,
+    path: &Path,
+    change: impl FnOnce(&mut PlatformLock),
+) -> Result<(), LockError> {
+    let before = lock.clone();
+    if let Some(platform) = lock.platforms.get_mut(&platform) {
+        change(platform);
+    }
+    if *lock != before {
+        lock.write(path).map_err(|error: fs::Error| error)?;
+    }
+    Ok(())
+}

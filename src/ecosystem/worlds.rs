@@ -1,0 +1,213 @@
+//! The packaging worlds of one build, opened for its platform, and the caches that they share.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::Ecosystem;
+use super::debian::sources::{APT_FOLDER, Configured};
+use super::debian::{self, Archive, Debs, Mirrors, Pool};
+use super::pypi::{self, Requirements, Wheels};
+use crate::elf::{self, Object};
+use crate::error::Result;
+use crate::event::Report;
+use crate::fetch::derived::Derived;
+use crate::fetch::http::Http;
+use crate::fetch::{BlobStore, Home};
+use crate::layer::tree::{Tree, TreePath};
+use crate::lock::{Package, PackageKind, Release};
+use crate::manifest::{Manifest, Packages};
+use crate::platform::Platform;
+use crate::runtime::Runtime;
+
+/// Files that are fetched at a time: enough to keep a mirror busy, few enough to be welcome there.
+const DOWNLOADS: usize = 8;
+
+/// What the user configured of the worlds, by options and environment.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Debian's mirrors and further keys.
+    pub debian: Configured,
+    /// The environment by which uv and pip are configured.
+    pub environment: BTreeMap<String, String>,
+    /// The user's own uv, where the pinned one is not wanted.
+    pub uv: Option<PathBuf>,
+}
+
+/// A package with its files.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    /// The package as locked.
+    pub package: Package,
+    /// The files that it installs.
+    pub tree: Tree,
+}
+
+/// The packaging worlds, for one platform.
+pub struct Worlds {
+    platform: Platform,
+    http: Http,
+    blobs: BlobStore,
+    derived: Derived,
+    source: Source,
+    wheels: Option<Wheels>,
+    debs: Debs,
+}
+
+/// Where the Debian archive is.
+#[derive(Clone)]
+struct Source {
+    home: Home,
+    http: Http,
+    mirrors: Mirrors,
+    suite: String,
+    platform: Platform,
+}
+
+impl Worlds {
+    /// Opens the worlds that the runtime needs. Nothing is fetched yet.
+    pub fn new(
+        home: &Home,
+        http: &Http,
+        settings: &Settings,
+        manifest: &Manifest,
+        runtime: &Runtime,
+        platform: Platform,
+    ) -> Result<Self> {
+        let (blobs, derived) = (home.blobs()?, home.derived());
+        let mirrors = Mirrors::find(&settings.debian, APT_FOLDER.as_ref())?;
+        let pool = Pool::new(mirrors.clone(), blobs.clone(), http.clone());
+        let debs = Debs::new(pool, blobs.clone(), derived.clone(), platform);
+        let source = Source { home: home.clone(), http: http.clone(), mirrors, suite: runtime.suite.clone(), platform };
+        let wheels = match runtime.language.as_str() {
+            "python" => {
+                let (source, debs) = (source.clone(), debs.clone());
+                let pip_wheel = Box::new(move || source.pip_wheel(&debs));
+                let target = (runtime.version.parse()?, platform);
+                Some(Wheels::new(home, http, settings.python(manifest), target, settings.uv.clone(), pip_wheel)?)
+            }
+            _ => None,
+        };
+        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, debs })
+    }
+
+    /// Opens the Debian archive; `known` is what a lock that is replaced says of it.
+    pub fn archive(&self, known: &[Release]) -> Result<Archive> {
+        self.source.archive(known)
+    }
+
+    /// Chooses the language's packages that the manifest asks for.
+    pub fn resolve_language(&self, manifest: &Manifest, archive: &Archive) -> Result<Vec<Package>> {
+        let requirements = match &manifest.runtime.packages {
+            Packages::None => return Ok(Vec::new()),
+            Packages::List(list) => Requirements::List(list.clone()),
+            Packages::File(path) => Requirements::File(path.clone()),
+        };
+        match &self.wheels {
+            Some(wheels) => wheels.resolve(&requirements, &manifest.root, glibc(archive)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Fetches and unpacks packages, several at a time, in the order given.
+    pub fn unpack(&self, packages: &[Package]) -> Result<Vec<Unpacked>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(DOWNLOADS).build().expect("threads can be started");
+        let blobs: Vec<_> = pool.install(|| {
+            packages.par_iter().map(|package| self.world(package.kind)?.fetch(package)).collect::<Result<_>>()
+        })?;
+        let unpack = |(package, blob): (&Package, _)| {
+            let tree = self.world(package.kind)?.unpack(package, blob)?;
+            Ok(Unpacked { package: package.clone(), tree })
+        };
+        packages.par_iter().zip(&blobs).map(unpack).collect()
+    }
+
+    /// Returns the unpacked Debian packages with their control data and maintainer scripts.
+    pub fn debs(&self, unpacked: &[Unpacked]) -> Result<Vec<(Package, debian::deb::Unpacked)>> {
+        let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
+        debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect()
+    }
+
+    /// Returns the ELF objects of a tree.
+    pub fn scan(&self, tree: &Tree) -> Result<Vec<(TreePath, Object)>> {
+        elf::scan(&self.blobs, &self.derived, tree)
+    }
+
+    /// The platform that the worlds are opened for.
+    pub fn platform(&self) -> Platform {
+        self.platform
+    }
+
+    /// The store of downloads and unpacked packages.
+    pub fn blobs(&self) -> &BlobStore {
+        &self.blobs
+    }
+
+    /// The store of values derived from blobs.
+    pub fn derived(&self) -> &Derived {
+        &self.derived
+    }
+
+    /// Receives events.
+    pub fn report(&self) -> &Arc<dyn Report> {
+        self.http.report()
+    }
+
+    fn world(&self, kind: PackageKind) -> Result<&dyn Ecosystem> {
+        match (kind, &self.wheels) {
+            (PackageKind::Deb, _) => Ok(&self.debs),
+            (PackageKind::Wheel, Some(wheels)) => Ok(wheels),
+            _ => Err(WorldError { kind }.into()),
+        }
+    }
+}
+
+impl Source {
+    fn archive(&self, known: &[Release]) -> Result<Archive> {
+        Archive::open(&self.suite, self.platform, &self.mirrors, &self.home, &self.http, known)
+    }
+
+    /// Returns pip's wheel from Debian's package of it: where neither the user nor an installed pip says what the Python
+    /// index is, its default does.
+    fn pip_wheel(&self, debs: &Debs) -> Result<Vec<u8>> {
+        Ok(debs.file(&self.archive(&[])?, "python3-pip-whl", ".whl")?.unwrap_or_default())
+    }
+}
+
+/// Returns the minor version of the release's C library: 36 for 2.36.
+fn glibc(archive: &Archive) -> u32 {
+    let version = archive.catalog().candidate("libc6").map(|record| record.version.to_owned()).unwrap_or_default();
+    let minor =
+        version.strip_prefix("2.").and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
+    // What manylinux_2_17 wheels need runs everywhere.
+    minor.unwrap_or(17)
+}
+
+impl Settings {
+    fn python(&self, manifest: &Manifest) -> pypi::Settings {
+        pypi::Settings {
+            environment: self.environment.clone(),
+            root: "/".into(),
+            project: Some(manifest.root.clone()),
+            requirements: match &manifest.runtime.packages {
+                Packages::File(path) => Some(path.clone()),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// A lock has packages that its runtime cannot have.
+#[derive(Debug, thiserror::Error)]
+#[error("the lock has packages of kind {kind:?}, which the manifest's runtime does not use")]
+struct WorldError {
+    kind: PackageKind,
+}
+
+impl crate::error::Diagnose for WorldError {
+    fn exit(&self) -> crate::error::Exit {
+        crate::error::Exit::Manifest
+    }
+}

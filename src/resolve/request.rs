@@ -1,0 +1,59 @@
+//! The part of a manifest that resolving depends on, as lines of text: what a lock says it was made for.
+//!
+//! Lines, so that a stale lock can be explained by what was added and removed.
+
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::fs;
+use crate::lock::{Lock, LockError};
+use crate::manifest::{Libraries, Manifest, Packages};
+
+/// Returns the request as sorted lines, such as `runtime python 3.11` and `requirement scikit-learn==1.7.2`.
+pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
+    let runtime = &manifest.runtime;
+    let libraries = match manifest.system.libraries {
+        Libraries::Elf => "elf",
+        Libraries::Depends => "depends",
+        Libraries::None => "none",
+    };
+    let mut lines = vec![format!("runtime {} {}", runtime.language, runtime.version), format!("libraries {libraries}")];
+    lines.extend(manifest.system.packages.iter().map(|package| format!("system {package}")));
+    match &runtime.packages {
+        Packages::None => {}
+        Packages::List(list) => lines.extend(list.iter().map(|line| format!("requirement {line}"))),
+        Packages::File(path) => lines.extend(file_lines(path)?),
+    }
+    lines.sort();
+    lines.dedup();
+    Ok(lines)
+}
+
+/// A plain requirements file gives its lines; any other file its digest, since only its own tool can read it.
+fn file_lines(path: &std::path::Path) -> Result<Vec<String>> {
+    let text = fs::read(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if path.extension().is_some_and(|extension| extension == "txt") {
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
+        return Ok(lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| format!("requirement {line}"))
+            .collect());
+    }
+    Ok(vec![format!("packages {name} {}", Digest::of(&text))])
+}
+
+/// Returns the digest of a request.
+pub fn digest(lines: &[String]) -> Digest {
+    Digest::of(lines.join("\n").as_bytes())
+}
+
+/// Checks that `lock` was made for this request; `path` is the lock file, for the error.
+pub fn check(lock: &Lock, lines: &[String], path: &std::path::Path) -> Result<(), LockError> {
+    if lock.request == digest(lines) {
+        return Ok(());
+    }
+    let removed = lock.requested.iter().filter(|line| !lines.contains(line)).map(|line| format!("- {line}"));
+    let added = lines.iter().filter(|line| !lock.requested.contains(line)).map(|line| format!("+ {line}"));
+    Err(LockError::Stale { path: path.to_owned(), changes: removed.chain(added).collect() })
+}

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Runs all tests. On a bare Debian with Rust, as root, it installs what they need from Debian's packages.
+set -eu
+cd "$(dirname "$0")/.."
+needs="ca-certificates clang docker-registry docker.io mmdebstrap podman runc skopeo umoci python3 python3-venv python3-jsonschema busybox-static curl"
+missing=""
+for package in $needs; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" != 0 ]; then
+        echo "the tests need these packages: apt-get install$missing" >&2
+        exit 1
+    fi
+    apt-get -qq update
+    # shellcheck disable=SC2086 # one word for each package
+    DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing >/dev/null
+fi
+MLPACK_SERVER=$(sh runtimes/build-server.sh)
+export MLPACK_SERVER
+cargo fmt --check
+cargo clippy --locked --all-targets -- -D warnings
+exec cargo test --locked "$@"
