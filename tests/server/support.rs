@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mlpack-server");
 /// Far longer than anything takes; a test that waits as long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A table of the columns.
 pub(crate) fn table(columns: &[Value]) -> Value {
@@ -93,7 +93,7 @@ impl Service {
         let mut stderr = child.stderr.take().unwrap();
         let lines = Arc::clone(&log);
         thread::spawn(move || {
-            let mut block = [0; 65_536];
+            let mut block = vec![0; 65_536];
             while let Ok(length @ 1..) = stderr.read(&mut block) {
                 lines.lock().unwrap().extend_from_slice(&block[..length]);
             }
@@ -165,7 +165,7 @@ impl Server {
         );
         let media_type = Some(("content-type", media_type)).filter(|(_, media_type)| !media_type.is_empty());
         for (name, value) in headers.iter().copied().chain(media_type) {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name, ": ", value, "\r\n"]);
         }
         connection.write_all(head.as_bytes()).unwrap();
         connection.write_all(b"\r\n").unwrap();

@@ -212,7 +212,9 @@ mod tests {
         let mut print = |line: &str| seen.push(line.to_owned());
         lines.feed(b"one\ntw", &mut print);
         lines.feed(b"o\n", &mut print);
-        (0..3).for_each(|_| lines.feed(&[b'x'; MAX_LINE], &mut print));
+        for _ in 0..3 {
+            lines.feed(&vec![b'x'; MAX_LINE], &mut print);
+        }
         lines.feed(b"\n\nend", &mut print);
         lines.end(&mut print);
         assert_eq!(seen, ["one", "two", &"x".repeat(MAX_LINE), "", "end"]);

@@ -125,7 +125,9 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
             Ok(Err(fault)) => refuse(app, batch, &fault),
             Err(broken) => {
                 give_back(app, batch, &broken);
-                pending.into_iter().for_each(|batch| app.queue.retry(batch));
+                for batch in pending {
+                    app.queue.retry(batch);
+                }
                 return Err(broken);
             }
         }
