@@ -1,7 +1,7 @@
 """The Python worker: loads a service file and answers calls, as ../PROTOCOL.md describes.
 
 It needs the standard library alone. Where pandas is installed, tables are data frames; where numpy is, tensors are
-arrays. It never imports either unless the service's own environment has it.
+arrays. Neither is imported where no endpoint has use for it.
 """
 
 import datetime
@@ -15,15 +15,7 @@ import struct
 import sys
 import traceback
 
-try:
-    import numpy
-except ImportError:
-    numpy = None
-try:
-    import pandas
-except ImportError:
-    pandas = None
-
+numpy = pandas = MISSING = None
 REQUESTS, REPLIES = 3, 4
 FIRST_READ = 1 << 16
 FORMATS = {"integer": "q", "number": "d", "boolean": "B", "date": "i", "datetime": "q", "category": "i"}
@@ -31,7 +23,6 @@ EPOCH = datetime.datetime(1970, 1, 1)
 EPOCH_UTC = EPOCH.replace(tzinfo=datetime.timezone.utc)
 EPOCH_DAY = EPOCH.date().toordinal()
 MICROSECOND = datetime.timedelta(microseconds=1)
-MISSING = getattr(pandas, "NA", None)
 DTYPES = {
     "bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q",
     "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "float32": "f", "float64": "d",
@@ -163,9 +154,7 @@ def objects(values):
 
 
 def masked(values, valid):
-    if valid is None or 0 not in valid:
-        return values
-    return [value if present else None for value, present in zip(values, valid)]
+    return values if valid is None else [value if there else None for value, there in zip(values, valid)]
 
 
 def array_column(column, values, mask):
@@ -227,14 +216,6 @@ class PlainReader:
 
     def read(self, header, buffer, offset):
         return self.convert(buffer[offset:])
-
-
-def reader(data):
-    if data["type"] == "table":
-        return TableReader(data["columns"])
-    if data["type"] == "tensor":
-        return TensorReader(data["dtype"])
-    return PlainReader(data["type"])
 
 
 # Writing
@@ -299,7 +280,7 @@ def write_column(column, values):
     if nullable:
         present = bytes(not is_missing(value) for value in values)
         marks = pad(present)
-        values = [value if there else None for value, there in zip(values, present)]
+        values = masked(values, present)
     try:
         return marks + WRITERS[kind](column, values)
     except (TypeError, ValueError, OverflowError, KeyError, AttributeError, struct.error) as error:
@@ -348,10 +329,6 @@ def to_boolean(column, value):
     return bool(value)
 
 
-def to_code(column, value):
-    return column["enum"].index(value)
-
-
 def to_days(column, value):
     if isinstance(value, str):
         value = datetime.date.fromisoformat(value)
@@ -375,7 +352,7 @@ WRITERS = {
     "boolean": fixed(to_boolean),
     "date": fixed(to_days),
     "datetime": fixed(to_microseconds),
-    "category": fixed(to_code),
+    "category": fixed(lambda column, value: column["enum"].index(value)),
 }
 
 
@@ -423,31 +400,39 @@ def as_json(value):
         return value.tolist()
     if hasattr(value, "to_dict"):
         return value.to_dict()
-    if isinstance(value, (datetime.date, datetime.datetime)):
+    if isinstance(value, datetime.date):
         return value.isoformat()
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def writer(data):
+def adapter(data, table, tensor, plain):
     if data["type"] == "table":
-        return TableWriter(data["columns"])
-    if data["type"] == "tensor":
-        return TensorWriter(data["dtype"])
-    return PlainWriter(data["type"])
+        return table(data["columns"])
+    return tensor(data["dtype"]) if data["type"] == "tensor" else plain(data["type"])
 
 
 # Serving
 
 
+def import_libraries(endpoints):
+    """Imports what the endpoints' data is made of, where it is installed."""
+    global numpy, pandas, MISSING
+    kinds = {data[side]["type"] for data in endpoints.values() for side in ("input", "output")}
+    try:
+        if kinds & {"table", "tensor"}:
+            numpy = importlib.import_module("numpy")
+        if "table" in kinds:
+            pandas = importlib.import_module("pandas")
+            MISSING = pandas.NA
+    except ImportError:
+        pass
+
+
 def send(header, body=b""):
-    text = pad_header(json.dumps(header).encode())
+    text = json.dumps(header).encode()
     data = memoryview(struct.pack("<II", len(text), len(body)) + text + body)
     while data:
         data = data[os.write(REPLIES, data):]
-
-
-def pad_header(text):
-    return text + b" " * (-len(text) % 8)
 
 
 def load(message):
@@ -459,10 +444,12 @@ def load(message):
     sys.modules["service"] = module
     spec.loader.exec_module(module)
     service = getattr(module, message["entry"])(Bundle(message))
-    return {
-        name: (reader(data["input"]), getattr(service, name.replace("-", "_")), writer(data["output"]))
-        for name, data in message["endpoints"].items()
-    }
+    endpoints = {}
+    for name, data in message["endpoints"].items():
+        source = adapter(data["input"], TableReader, TensorReader, PlainReader)
+        sink = adapter(data["output"], TableWriter, TensorWriter, PlainWriter)
+        endpoints[name] = source, getattr(service, name.replace("-", "_")), sink
+    return endpoints
 
 
 def is_refusal(error):
@@ -491,6 +478,7 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     message, _, _ = read_frame()
     try:
+        import_libraries(message["endpoints"])
         endpoints = load(message)
     except Exception as error:
         traceback.print_exc()

@@ -33,16 +33,16 @@ pub struct Request {
 /// The requests that wait, by endpoint.
 #[derive(Debug)]
 pub struct Queue {
-    lanes: Mutex<Lanes>,
+    waiting: Mutex<Waiting>,
     arrived: Notify,
     max_waiting: usize,
     max_rows: usize,
 }
 
 #[derive(Debug)]
-struct Lanes {
+struct Waiting {
     lanes: Vec<Lane>,
-    waiting: usize,
+    count: usize,
     next_ticket: u64,
 }
 
@@ -56,45 +56,45 @@ impl Queue {
     /// Returns an empty queue with one lane for each endpoint; `batch` says which may be merged.
     pub fn new(batch: impl IntoIterator<Item = bool>, max_waiting: usize, max_rows: usize) -> Self {
         let lanes = batch.into_iter().map(|batch| Lane { batch, requests: VecDeque::new() }).collect();
-        let lanes = Mutex::new(Lanes { lanes, waiting: 0, next_ticket: 0 });
-        Self { lanes, arrived: Notify::new(), max_waiting, max_rows }
+        let waiting = Mutex::new(Waiting { lanes, count: 0, next_ticket: 0 });
+        Self { waiting, arrived: Notify::new(), max_waiting, max_rows }
     }
 
     /// Adds a request, or refuses it where too many wait.
     pub fn push(&self, request: Request) -> Result<(), Failure> {
-        let mut lanes = self.lock();
-        if lanes.waiting >= self.max_waiting {
-            lanes.drop_abandoned();
+        let mut waiting = self.lock();
+        if waiting.count >= self.max_waiting {
+            waiting.drop_abandoned();
         }
-        if lanes.waiting >= self.max_waiting {
+        if waiting.count >= self.max_waiting {
             return Err(Failure::new(Code::QueueFull, "too many requests are waiting"));
         }
-        lanes.next_ticket += 1;
-        let (ticket, endpoint) = (lanes.next_ticket, request.endpoint);
-        lanes.lanes[endpoint].requests.push_back((ticket, request));
-        lanes.waiting += 1;
-        drop(lanes);
+        waiting.next_ticket += 1;
+        let (ticket, endpoint) = (waiting.next_ticket, request.endpoint);
+        waiting.lanes[endpoint].requests.push_back((ticket, request));
+        waiting.count += 1;
+        drop(waiting);
         self.arrived.notify_one();
         Ok(())
     }
 
     /// Puts requests back in front, each to be called alone.
     pub fn retry(&self, requests: Vec<Request>) {
-        let mut lanes = self.lock();
+        let mut waiting = self.lock();
         for mut request in requests.into_iter().rev() {
             request.suspect = true;
             let endpoint = request.endpoint;
-            lanes.lanes[endpoint].requests.push_front((0, request));
-            lanes.waiting += 1;
+            waiting.lanes[endpoint].requests.push_front((0, request));
+            waiting.count += 1;
             self.arrived.notify_one();
         }
     }
 
     /// Answers everything that waits with `failure`.
     pub fn fail_all(&self, failure: &Failure) {
-        let mut lanes = self.lock();
-        lanes.waiting = 0;
-        for (_, request) in lanes.lanes.iter_mut().flat_map(|lane| lane.requests.drain(..)) {
+        let mut waiting = self.lock();
+        waiting.count = 0;
+        for (_, request) in waiting.lanes.iter_mut().flat_map(|lane| lane.requests.drain(..)) {
             // Nobody may be waiting any more.
             let _ = request.answer.send(Err(failure.clone()));
         }
@@ -111,21 +111,21 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lanes> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lanes {
+impl Waiting {
     fn take(&mut self, max_rows: usize) -> Vec<Request> {
         loop {
             let oldest = |lane: &&mut Lane| lane.requests.front().map_or(u64::MAX, |(ticket, _)| *ticket);
             let Some(lane) = self.lanes.iter_mut().filter(|lane| !lane.requests.is_empty()).min_by_key(oldest) else {
                 return Vec::new();
             };
-            let waiting = lane.requests.len();
+            let before = lane.requests.len();
             let batch = lane.take(max_rows);
-            self.waiting -= waiting - lane.requests.len();
+            self.count -= before - lane.requests.len();
             if !batch.is_empty() {
                 return batch;
             }
@@ -136,7 +136,7 @@ impl Lanes {
         for lane in &mut self.lanes {
             lane.requests.retain(|(_, request)| !request.answer.is_closed());
         }
-        self.waiting = self.lanes.iter().map(|lane| lane.requests.len()).sum();
+        self.count = self.lanes.iter().map(|lane| lane.requests.len()).sum();
     }
 }
 
@@ -151,7 +151,8 @@ impl Lane {
                 bytes += next.payload.size();
                 let first = batch.first().unwrap_or(next);
                 let merges = self.batch && !first.suspect && !next.suspect && first.payload.fits(&next.payload);
-                if !batch.is_empty() && !(merges && rows <= max_rows && bytes <= MAX_BATCH_BYTES) {
+                let goes_along = merges && rows <= max_rows && bytes <= MAX_BATCH_BYTES;
+                if !batch.is_empty() && !goes_along {
                     break;
                 }
             }

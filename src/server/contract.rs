@@ -270,13 +270,13 @@ mod tests {
 
     use super::*;
 
-    fn endpoint(column: Value, batch: bool, output: Value) -> Result<Endpoint, ContractError> {
+    fn endpoint(column: &Value, batch: bool, output: &Value) -> Result<Endpoint, ContractError> {
         let text = json!({"description": "", "task": "custom", "batch": batch, "output": output,
             "input": {"type": "table", "columns": [column]}});
         Endpoint::new("predict", &serde_json::from_value(text).unwrap())
     }
 
-    fn column(more: Value) -> Value {
+    fn column(more: &Value) -> Value {
         let mut column = json!({"name": "x", "type": "integer", "nullable": false, "default": null, "example": null,
             "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
         column.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
@@ -285,21 +285,21 @@ mod tests {
 
     #[test]
     fn defaults_must_be_allowed_by_their_own_column() {
-        let wrong = endpoint(column(json!({"default": 5, "maximum": 4.0})), false, json!({"type": "text"}));
+        let wrong = endpoint(&column(&json!({"default": 5, "maximum": 4.0})), false, &json!({"type": "text"}));
         assert_eq!(wrong.unwrap_err().to_string(), "the default of column `x` must be at most 4");
     }
 
     #[test]
     fn a_category_needs_levels() {
-        let wrong = endpoint(column(json!({"type": "category"})), false, json!({"type": "text"}));
+        let wrong = endpoint(&column(&json!({"type": "category"})), false, &json!({"type": "text"}));
         assert!(matches!(wrong, Err(ContractError::Choices(name)) if name == "x"));
     }
 
     #[test]
     fn only_what_has_rows_is_batched() {
-        assert!(matches!(endpoint(column(json!({})), true, json!({"type": "text"})), Err(ContractError::Batch(_))));
+        assert!(matches!(endpoint(&column(&json!({})), true, &json!({"type": "text"})), Err(ContractError::Batch(_))));
         let tensor = json!({"type": "tensor", "dtype": "float32", "shape": [null, 2]});
-        assert!(endpoint(column(json!({})), true, tensor).is_ok());
+        assert!(endpoint(&column(&json!({})), true, &tensor).is_ok());
     }
 
     #[test]

@@ -13,15 +13,15 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mlpack-server");
 /// Far longer than anything takes; a test that waits as long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A table of the columns.
-pub fn table(columns: &[Value]) -> Value {
+pub(crate) fn table(columns: &[Value]) -> Value {
     json!({"type": "table", "columns": columns})
 }
 
 /// A column with everything left out that `more` does not say.
-pub fn column(name: &str, kind: &str, more: Value) -> Value {
+pub(crate) fn column(name: &str, kind: &str, more: Value) -> Value {
     let mut column = json!({"name": name, "type": kind, "nullable": false, "default": null, "example": null,
         "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
     let Value::Object(mut more) = more else { panic!("columns have members") };
@@ -30,14 +30,14 @@ pub fn column(name: &str, kind: &str, more: Value) -> Value {
 }
 
 /// A service to be started.
-pub struct Service {
+pub(crate) struct Service {
     folder: TempDir,
     contract: Value,
 }
 
 impl Service {
     /// A service of this Python code, with the class `Model`, and one worker.
-    pub fn new(code: &str) -> Self {
+    pub(crate) fn new(code: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("service.py");
         std::fs::write(&file, code).unwrap();
@@ -52,34 +52,34 @@ impl Service {
         Self { folder, contract }
     }
 
-    pub fn endpoint(mut self, name: &str, input: &Value, output: &Value) -> Self {
+    pub(crate) fn endpoint(mut self, name: &str, input: &Value, output: &Value) -> Self {
         self.contract["endpoints"][name] =
             json!({"description": "", "task": "custom", "input": input, "output": output, "batch": false});
         self
     }
 
     /// Lets all endpoints be merged by row.
-    pub fn batch(mut self) -> Self {
+    pub(crate) fn batch(mut self) -> Self {
         for endpoint in self.contract["endpoints"].as_object_mut().unwrap().values_mut() {
             endpoint["batch"] = json!(true);
         }
         self
     }
 
-    pub fn server(mut self, setting: &str, value: Value) -> Self {
+    pub(crate) fn server(mut self, setting: &str, value: Value) -> Self {
         self.contract["server"][setting] = value;
         self
     }
 
     /// Starts the server and waits until it is ready.
-    pub fn start(self) -> Server {
+    pub(crate) fn start(self) -> Server {
         let server = self.launch();
         server.until(|| server.get("/readyz").0 == 200);
         server
     }
 
     /// Starts the server and waits until it listens.
-    pub fn launch(self) -> Server {
+    pub(crate) fn launch(self) -> Server {
         let file = self.folder.path().join("service.json");
         std::fs::write(&file, self.contract.to_string()).unwrap();
         let mut child = Command::new(PROGRAM)
@@ -93,7 +93,7 @@ impl Service {
         let mut stderr = child.stderr.take().unwrap();
         let lines = Arc::clone(&log);
         thread::spawn(move || {
-            let mut block = [0; 65_536];
+            let mut block = vec![0; 65_536];
             while let Ok(length @ 1..) = stderr.read(&mut block) {
                 lines.lock().unwrap().extend_from_slice(&block[..length]);
             }
@@ -106,7 +106,7 @@ impl Service {
 }
 
 /// A running server; it is killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     folder: TempDir,
     child: Mutex<Child>,
     log: Arc<Mutex<Vec<u8>>>,
@@ -121,12 +121,12 @@ impl Server {
         line["address"].as_str()?.rsplit(':').next()?.parse().ok()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
     /// Waits until something holds; fails after a minute.
-    pub fn until(&self, holds: impl Fn() -> bool) {
+    pub(crate) fn until(&self, holds: impl Fn() -> bool) {
         let start = Instant::now();
         while !holds() {
             assert!(start.elapsed() < PATIENCE, "it never came to that:\n{}", self.log());
@@ -134,22 +134,22 @@ impl Server {
         }
     }
 
-    pub fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         let (status, _, body) = self.exchange("GET", path, "", b"", &[]);
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
-    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.post_as(path, "application/json", body.to_string().as_bytes(), &[])
     }
 
-    pub fn post_as(&self, path: &str, media_type: &str, body: &[u8], headers: &[(&str, &str)]) -> (u16, Value) {
+    pub(crate) fn post_as(&self, path: &str, media_type: &str, body: &[u8], headers: &[(&str, &str)]) -> (u16, Value) {
         let (status, _, body) = self.exchange("POST", path, media_type, body, headers);
         (status, serde_json::from_slice(&body).unwrap_or_default())
     }
 
     /// Sends a request on a connection of its own; returns the status, the head in lower case, and the body.
-    pub fn exchange(
+    pub(crate) fn exchange(
         &self,
         method: &str,
         path: &str,
@@ -165,7 +165,7 @@ impl Server {
         );
         let media_type = Some(("content-type", media_type)).filter(|(_, media_type)| !media_type.is_empty());
         for (name, value) in headers.iter().copied().chain(media_type) {
-            head += &format!("{name}: {value}\r\n");
+            head.extend([name, ": ", value, "\r\n"]);
         }
         connection.write_all(head.as_bytes()).unwrap();
         connection.write_all(b"\r\n").unwrap();
@@ -181,7 +181,7 @@ impl Server {
     }
 
     /// Makes `count` calls at the same time; the answers are in order.
-    pub fn at_once<T: Send>(&self, count: usize, call: impl Fn(&Self, usize) -> T + Sync) -> Vec<T> {
+    pub(crate) fn at_once<T: Send>(&self, count: usize, call: impl Fn(&Self, usize) -> T + Sync) -> Vec<T> {
         thread::scope(|scope| {
             let calls: Vec<_> = (0..count)
                 .map(|number| {
@@ -195,21 +195,21 @@ impl Server {
         })
     }
 
-    pub fn open_gate(&self) {
+    pub(crate) fn open_gate(&self) {
         std::fs::write(self.folder.path().join("gate"), "").unwrap();
     }
 
-    pub fn healthcheck(&self) -> bool {
+    pub(crate) fn healthcheck(&self) -> bool {
         let port = self.port.to_string();
         Command::new(PROGRAM).args(["healthcheck", "--port", &port]).stderr(Stdio::null()).status().unwrap().success()
     }
 
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = self.child.lock().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    pub fn wait(&self) -> ExitStatus {
+    pub(crate) fn wait(&self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.lock().unwrap().try_wait().unwrap() {
@@ -221,7 +221,7 @@ impl Server {
     }
 
     /// Stops the server and returns all of its log.
-    pub fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.terminate();
         assert!(self.wait().success());
         self.until(|| self.log().contains("\"stopped\""));

@@ -67,10 +67,13 @@ async fn call(app: &Arc<App>, number: usize, headers: &HeaderMap, body: axum::bo
     Ok(http::typed(StatusCode::OK, content, &media_type(&app.endpoints[number].output, style), headers))
 }
 
-/// Makes sure that the body's media type is one that the input takes; returns whether it is plain text.
+/// Makes sure that the body's media type is one that the input takes; returns whether it is plain text. Only JSON may
+/// come without: what is no JSON then fails by itself, where no text or file at all would be an empty one.
 fn accepts(form: &Form, headers: &HeaderMap) -> Result<bool, Failure> {
-    let Some(given) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(matches!(form, Form::Text));
+    let given = match (headers.get(header::CONTENT_TYPE), form) {
+        (Some(given), _) => given,
+        (None, Form::Table(_) | Form::Tensor { .. } | Form::Json) => return Ok(false),
+        (None, Form::Text | Form::Binary { .. }) => &HeaderValue::from_static(""),
     };
     let given = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let expected = match form {

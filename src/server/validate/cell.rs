@@ -19,7 +19,8 @@ pub(super) struct Cell<'a> {
 
 type Checked = Result<(), String>;
 
-/// 2^63, the first whole number that does not fit.
+/// 2^63, the first whole number that does not fit. A number below -2^63 is rounded to it, so that one is out as well
+/// where it comes as a floating-point number.
 const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
 
 impl Cell<'_> {
@@ -119,7 +120,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Checked, E> {
-        let whole = value.fract() == 0.0 && (-TOO_LARGE..TOO_LARGE).contains(&value);
+        let whole = value.fract() == 0.0 && value.abs() < TOO_LARGE;
         Ok(match self.rule.kind {
             ColumnType::Integer if whole => self.integer(value as i64),
             ColumnType::Number => self.number(value),

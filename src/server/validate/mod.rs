@@ -124,3 +124,99 @@ fn pointer(parts: &[&dyn Display]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::server::contract::{Endpoint, Form};
+
+    fn endpoint(columns: &Value) -> Endpoint {
+        let text = json!({"description": "", "task": "custom", "batch": false, "output": {"type": "text"},
+            "input": {"type": "table", "columns": columns}});
+        Endpoint::new("x", &serde_json::from_value(text).unwrap()).unwrap()
+    }
+
+    fn column(name: &str, kind: &str, default: &Value) -> Value {
+        json!({"name": name, "type": kind, "nullable": false, "default": default, "example": null,
+            "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null})
+    }
+
+    fn read(columns: &Value, body: &str) -> Result<Payload, Failure> {
+        let Form::Table(schema) = endpoint(columns).input else { panic!("the input is a table") };
+        table(&schema, body.as_bytes()).map(|(payload, _)| payload)
+    }
+
+    fn first_problem(columns: &Value, body: &str) -> Detail {
+        read(columns, body).unwrap_err().details.swap_remove(0)
+    }
+
+    #[test]
+    fn numbers_are_read_to_the_last_bit() {
+        let columns = json!([column("x", "number", &Value::Null)]);
+        for text in ["0.1", "1.7976931348623157e308", "5e-324", "2.2250738585072011e-308", "9007199254740993"] {
+            let Ok(Payload::Table(table)) = read(&columns, &format!("{{\"rows\":[{{\"x\":{text}}}]}}")) else {
+                panic!()
+            };
+            assert_eq!(table.columns[0].values, text.parse::<f64>().unwrap().to_le_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_may_have_a_point_but_not_a_fraction_nor_65_bits() {
+        let columns = json!([column("x", "integer", &Value::Null)]);
+        assert!(read(&columns, r#"{"rows":[{"x":3.0},{"x":-9223372036854775808},{"x":9223372036854775807}]}"#).is_ok());
+        for text in ["1.5", "9223372036854775808", "-9223372036854775809", "1e19", "\"1\"", "true"] {
+            let problem = first_problem(&columns, &format!("{{\"rows\":[{{\"x\":{text}}}]}}"));
+            assert_eq!(problem.message, "must be a whole number of 64 bits", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_is_a_problem() {
+        let columns = json!([column("x", "integer", &Value::Null)]);
+        assert_eq!(first_problem(&columns, r#"{"rows":[{"x":1,"x":2}]}"#).message, "stands twice");
+        assert_eq!(first_problem(&columns, r#"{"columns":{"x":[1],"x":[2]}}"#).message, "stands twice");
+    }
+
+    #[test]
+    fn columns_must_be_equally_long() {
+        let columns = json!([column("x", "integer", &Value::Null), column("y", "integer", &Value::Null)]);
+        assert_eq!(first_problem(&columns, r#"{"columns":{"x":[1],"y":[1,2]}}"#).pointer, "/columns/y");
+    }
+
+    #[test]
+    fn at_most_twenty_problems_are_named() {
+        let columns = json!([column("x", "integer", &Value::Null)]);
+        let body = json!({"rows": vec![json!({"x": "no"}); 1000]}).to_string();
+        assert_eq!(read(&columns, &body).unwrap_err().details.len(), MAX_DETAILS);
+    }
+
+    #[test]
+    fn defaults_do_not_turn_a_short_body_into_gigabytes() {
+        let columns: Vec<Value> = (0..500).map(|number| column(&number.to_string(), "integer", &json!(1))).collect();
+        let body = format!("{{\"rows\":[{}{{}}]}}", "{},".repeat(100_000));
+        assert_eq!(first_problem(&json!(columns), &body).message, "must have at most 16777216 values");
+    }
+
+    #[test]
+    fn elements_of_tensors_must_fit_their_type() {
+        let read = |dtype, text: &str| tensor(dtype, &[None], format!("{{\"tensor\":[{text}]}}").as_bytes());
+        assert!(read(Dtype::Uint8, "255, 0.0").is_ok());
+        assert!(read(Dtype::Uint64, "18446744073709551615").is_ok());
+        assert!(read(Dtype::Bool, "true, false").is_ok());
+        for (dtype, text) in [
+            (Dtype::Uint8, "256"),
+            (Dtype::Uint8, "-1"),
+            (Dtype::Int64, "9223372036854775808"),
+            (Dtype::Int32, "0.5"),
+            (Dtype::Float32, "1e39"),
+            (Dtype::Bool, "1"),
+            (Dtype::Float64, "null"),
+            (Dtype::Float64, "[1]"),
+        ] {
+            assert_eq!(read(dtype, text).unwrap_err().details[0].pointer, "/tensor/0", "{text}");
+        }
+    }
+}

@@ -159,13 +159,19 @@ fn columns<'a>(parts: &[&'a Payload], position: usize) -> Vec<&'a Column> {
 
 fn push_column(frame: &mut Vec<u8>, columns: &[&Column]) {
     if columns[0].valid.is_some() {
-        columns.iter().filter_map(|column| column.valid.as_ref()).for_each(|valid| frame.extend_from_slice(valid));
+        for valid in columns.iter().filter_map(|column| column.valid.as_ref()) {
+            frame.extend_from_slice(valid);
+        }
         pad(frame, 0);
     }
-    columns.iter().for_each(|column| frame.extend_from_slice(&column.values));
+    for column in columns {
+        frame.extend_from_slice(&column.values);
+    }
     pad(frame, 0);
     if columns[0].kind == ColumnType::String {
-        columns.iter().for_each(|column| frame.extend_from_slice(&column.text));
+        for column in columns {
+            frame.extend_from_slice(&column.text);
+        }
         pad(frame, 0);
     }
 }

@@ -32,7 +32,8 @@ pub struct Process {
     pid: i32,
     requests: pipe::Sender,
     replies: pipe::Receiver,
-    exit: oneshot::Receiver<ExitStatus>,
+    /// `None` once the end has been told.
+    exit: Option<oneshot::Receiver<ExitStatus>>,
     buffer: Vec<u8>,
 }
 
@@ -75,7 +76,7 @@ impl Process {
         }
         let requests = pipe::Sender::from_owned_fd(widen(request_writer.into()))?;
         let replies = pipe::Receiver::from_owned_fd(widen(reply_reader.into()))?;
-        Ok(Self { pid: child.id() as i32, requests, replies, exit, buffer: Vec::with_capacity(64 << 10) })
+        Ok(Self { pid: child.id() as i32, requests, replies, exit: Some(exit), buffer: Vec::with_capacity(64 << 10) })
     }
 
     /// Sends a frame and returns the whole frame that answers it.
@@ -87,9 +88,11 @@ impl Process {
         Ok(&self.buffer)
     }
 
-    /// Waits for the worker's end.
+    /// Waits for the worker's end; its status is told once.
     pub async fn exited(&mut self) -> Option<ExitStatus> {
-        (&mut self.exit).await.ok()
+        let status = self.exit.as_mut()?.await.ok();
+        self.exit = None;
+        status
     }
 
     /// Ends the worker and all that it has started.
@@ -209,7 +212,9 @@ mod tests {
         let mut print = |line: &str| seen.push(line.to_owned());
         lines.feed(b"one\ntw", &mut print);
         lines.feed(b"o\n", &mut print);
-        (0..3).for_each(|_| lines.feed(&[b'x'; MAX_LINE], &mut print));
+        for _ in 0..3 {
+            lines.feed(&vec![b'x'; MAX_LINE], &mut print);
+        }
         lines.feed(b"\n\nend", &mut print);
         lines.end(&mut print);
         assert_eq!(seen, ["one", "two", &"x".repeat(MAX_LINE), "", "end"]);

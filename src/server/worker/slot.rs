@@ -97,7 +97,10 @@ async fn serve(app: &App, process: &mut Process, delay: &mut Duration) -> Broken
 
 async fn report_end(app: &App, number: usize, mut process: Process, broken: &Broken) {
     process.kill();
-    let status = timeout(EXIT_PATIENCE, process.exited()).await.ok().flatten();
+    let status = match broken {
+        Broken::Exited(status) => Some(*status),
+        _ => timeout(EXIT_PATIENCE, process.exited()).await.ok().flatten(),
+    };
     if !app.is_stopping() {
         let status = status.map(|status| status.to_string());
         let reason = broken.to_string();
@@ -122,7 +125,9 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
             Ok(Err(fault)) => refuse(app, batch, &fault),
             Err(broken) => {
                 give_back(app, batch, &broken);
-                pending.into_iter().for_each(|batch| app.queue.retry(batch));
+                for batch in pending {
+                    app.queue.retry(batch);
+                }
                 return Err(broken);
             }
         }
