@@ -63,6 +63,18 @@ pub enum ResolveError {
         /// The versions that there are.
         found: Vec<String>,
     },
+    /// Two versions of one package are asked for.
+    #[error("`{name}` cannot be installed in version {chosen} and, as {reason} asks for, in version {other}")]
+    TwoVersions {
+        /// The package.
+        name: String,
+        /// The version that was asked for first.
+        chosen: String,
+        /// The version that was asked for then.
+        other: String,
+        /// Who asks for that.
+        reason: String,
+    },
     /// A virtual package is asked for, and several packages provide it.
     #[error("`{name}`, which {reason} asks for, is a virtual package that several provide: {}", providers.join(", "))]
     Virtual {
@@ -165,8 +177,14 @@ impl<'a> Resolver<'a, '_> {
         let mut reasons = Reasons::new();
         for root in roots {
             let record = self.root(root)?;
-            if self.selection.get(record.name).is_none() {
-                self.add(record, || vec![root.reason.clone()])?;
+            match self.selection.get(record.name) {
+                None => self.add(record, || vec![root.reason.clone()])?,
+                Some(chosen) if chosen == record => {}
+                Some(chosen) => {
+                    let (chosen, other) = (chosen.version.to_owned(), record.version.to_owned());
+                    let (name, reason) = (record.name.to_owned(), root.reason.clone());
+                    return Err(ResolveError::TwoVersions { name, chosen, other, reason });
+                }
             }
             reasons.entry(record.name).or_default().insert(root.reason.clone());
         }
@@ -311,3 +329,6 @@ fn dependencies(record: Record<'_>) -> Result<Vec<Alternatives<'_>>, IndexError>
     groups.extend(record.relations("Depends")?);
     Ok(groups)
 }
+
+#[cfg(test)]
+mod tests;
