@@ -3,8 +3,8 @@
 //!
 //! The order is apt's: everything asked for first; then, package by package and depth first, `Pre-Depends` and `Depends`
 //! from left to right, nothing where a chosen package will do, real packages before virtual ones, earlier alternatives
-//! before later ones. A choice is never taken back: where that ends in a conflict, [`ResolveError::Conflict`] carries
-//! it, for a solver that searches.
+//! before later ones, nothing that excludes what chosen packages cannot do without. A choice is never taken back: where
+//! that ends in a conflict, [`ResolveError::Conflict`] carries it, for a solver that searches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,7 +134,7 @@ impl Diagnose for ResolveError {
 
 /// Chooses the packages that `roots` need, sorted by name; `architecture` is the image's.
 pub fn resolve<'a>(catalog: &'a Catalog, architecture: &str, roots: &[Root]) -> Result<Vec<Choice<'a>>, ResolveError> {
-    let mut resolver = Resolver { catalog, architecture, selection: Selection::default() };
+    let mut resolver = Resolver::new(catalog, architecture);
     let mut reasons = resolver.add_roots(roots)?;
     // The order of the roots is the user's, and apt's.
     for root in roots {
@@ -151,7 +151,7 @@ pub fn resolve_only<'a>(
     architecture: &str,
     roots: &[Root],
 ) -> Result<Vec<Choice<'a>>, ResolveError> {
-    let mut resolver = Resolver { catalog, architecture, selection: Selection::default() };
+    let mut resolver = Resolver::new(catalog, architecture);
     let reasons = resolver.add_roots(roots)?;
     Ok(resolver.choices(reasons))
 }
@@ -163,6 +163,8 @@ struct Resolver<'a, 'b> {
     catalog: &'a Catalog,
     architecture: &'b str,
     selection: Selection<'a>,
+    /// What chosen packages depend on without an alternative: it will be chosen, so nothing that excludes it should be.
+    needed: Selection<'a>,
 }
 
 /// A package whose dependencies are being chosen.
@@ -171,7 +173,11 @@ struct Frame<'a> {
     open: std::vec::IntoIter<Alternatives<'a>>,
 }
 
-impl<'a> Resolver<'a, '_> {
+impl<'a, 'b> Resolver<'a, 'b> {
+    fn new(catalog: &'a Catalog, architecture: &'b str) -> Self {
+        Self { catalog, architecture, selection: Selection::default(), needed: Selection::default() }
+    }
+
     /// Adds what is asked for, before any dependency, so that dependencies are satisfied by it where they can be.
     fn add_roots(&mut self, roots: &[Root]) -> Result<Reasons<'a>, ResolveError> {
         let mut reasons = Reasons::new();
@@ -265,41 +271,56 @@ impl<'a> Resolver<'a, '_> {
         Ok(())
     }
 
-    /// Returns the first package that satisfies one of the alternatives and excludes nothing that is chosen, or any.
+    /// Returns the first package that satisfies one of the alternatives and excludes nothing that is chosen or needed;
+    /// where there is none, the first that excludes nothing that is chosen; else the first.
     fn choose(
         &self,
         alternatives: &[Relation<'a>],
         chain: impl Fn() -> Vec<String>,
     ) -> Result<Record<'a>, ResolveError> {
-        let mut first = None;
-        for record in alternatives.iter().flat_map(|relation| self.options(relation)) {
-            if self.selection.conflict_with(record)?.is_none() {
-                return Ok(record);
+        let options = self.options(alternatives);
+        let mut free = None;
+        for record in &options {
+            if self.selection.conflict_with(*record)?.is_none() {
+                if self.needed.conflict_with(*record)?.is_none() {
+                    return Ok(*record);
+                }
+                free = free.or(Some(*record));
             }
-            first = first.or(Some(record));
         }
-        first.ok_or_else(|| {
+        free.or(options.first().copied()).ok_or_else(|| {
             let chain = chain();
             let package = chain.last().cloned().unwrap_or_default();
             ResolveError::Unsatisfiable { package, relation: relation::show(alternatives), chain }
         })
     }
 
-    /// Returns the candidates that satisfy a relation, the real one first. A name is installed in one version only.
-    fn options(&self, relation: &Relation<'a>) -> Vec<Record<'a>> {
-        let real = self.catalog.candidate(relation.name).into_iter();
-        let real = real.filter(|record| is_met_by(relation, *record, self.architecture));
-        let providers = self.catalog.providers(relation.name).into_iter();
-        let providers = providers.filter(|provider| is_met_by_provided(relation, provider.version));
-        let all = real.chain(providers.map(|provider| provider.record));
-        all.filter(|record| self.selection.get(record.name).is_none()).collect()
+    /// Returns the candidates that satisfy one of the alternatives, real ones before those that provide it. A name that
+    /// is chosen is none: it is installed in one version only.
+    fn options(&self, alternatives: &[Relation<'a>]) -> Vec<Record<'a>> {
+        let candidates = alternatives.iter().flat_map(|relation| {
+            let real = self.catalog.candidate(relation.name).into_iter();
+            let real = real.filter(|record| is_met_by(relation, *record, self.architecture));
+            let providers = self.catalog.providers(relation.name).into_iter();
+            let providers = providers.filter(|provider| is_met_by_provided(relation, provider.version));
+            real.chain(providers.map(|provider| provider.record))
+        });
+        candidates.filter(|record| self.selection.get(record.name).is_none()).collect()
     }
 
     fn add(&mut self, record: Record<'a>, chain: impl Fn() -> Vec<String>) -> Result<(), ResolveError> {
         if let Some(conflict) = self.selection.conflict_with(record)? {
             return Err(ResolveError::Conflict { conflict, chain: chain() });
         }
-        Ok(self.selection.add(record)?)
+        self.selection.add(record)?;
+        for alternatives in dependencies(record)? {
+            if self.selection.satisfying(&alternatives, self.architecture).is_none()
+                && let [only] = self.options(&alternatives)[..]
+            {
+                self.needed.add(only)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds to the reasons which package depends on which.

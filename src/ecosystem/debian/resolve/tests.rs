@@ -77,6 +77,17 @@ fn conflicts_steer_to_another_alternative() {
 }
 
 #[test]
+fn what_is_needed_anyway_steers_to_another_alternative() {
+    chooses(
+        "a Depends: b, core\nb Depends: nogui | core\ncore\nnogui Conflicts: core",
+        &["a"],
+        &["a=1", "b=1", "core=1"],
+    );
+    let error = chosen("a Depends: b, core\nb Depends: nogui\ncore\nnogui Conflicts: core", &["a"]).unwrap_err();
+    assert!(matches!(error, ResolveError::Conflict { .. }));
+}
+
+#[test]
 fn no_package_conflicts_with_itself() {
     chooses("a Provides: v; Conflicts: v, a (<< 9); Breaks: v", &["a"], &["a=1"]);
 }
