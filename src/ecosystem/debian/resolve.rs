@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::index::{Catalog, IndexError, Record};
 use super::relation::{self, Alternatives, ParseRelationError, Relation};
 pub use super::selection::Conflict;
-use super::selection::{Selection, is_met_by, is_met_by_provided};
+use super::selection::{Selection, is_met_by_provided};
 use crate::error::{Diagnose, Exit};
 
 /// Something that must be installed.
@@ -133,7 +133,11 @@ impl Diagnose for ResolveError {
 }
 
 /// Chooses the packages that `roots` need, sorted by name; `architecture` is the image's.
-pub fn resolve<'a>(catalog: &'a Catalog, architecture: &str, roots: &[Root]) -> Result<Vec<Choice<'a>>, ResolveError> {
+pub fn resolve<'a>(
+    catalog: &'a Catalog,
+    architecture: &'a str,
+    roots: &[Root],
+) -> Result<Vec<Choice<'a>>, ResolveError> {
     let mut resolver = Resolver::new(catalog, architecture);
     let mut reasons = resolver.add_roots(roots)?;
     // The order of the roots is the user's, and apt's.
@@ -148,7 +152,7 @@ pub fn resolve<'a>(catalog: &'a Catalog, architecture: &str, roots: &[Root]) -> 
 /// Chooses the packages that `roots` name and nothing that they depend on, sorted by name.
 pub fn resolve_only<'a>(
     catalog: &'a Catalog,
-    architecture: &str,
+    architecture: &'a str,
     roots: &[Root],
 ) -> Result<Vec<Choice<'a>>, ResolveError> {
     let mut resolver = Resolver::new(catalog, architecture);
@@ -159,9 +163,8 @@ pub fn resolve_only<'a>(
 /// Why each chosen package is there, by its name.
 type Reasons<'a> = BTreeMap<&'a str, BTreeSet<String>>;
 
-struct Resolver<'a, 'b> {
+struct Resolver<'a> {
     catalog: &'a Catalog,
-    architecture: &'b str,
     selection: Selection<'a>,
     /// What chosen packages depend on without an alternative: it will be chosen, so nothing that excludes it should be.
     needed: Selection<'a>,
@@ -173,9 +176,9 @@ struct Frame<'a> {
     open: std::vec::IntoIter<Alternatives<'a>>,
 }
 
-impl<'a, 'b> Resolver<'a, 'b> {
-    fn new(catalog: &'a Catalog, architecture: &'b str) -> Self {
-        Self { catalog, architecture, selection: Selection::default(), needed: Selection::default() }
+impl<'a> Resolver<'a> {
+    fn new(catalog: &'a Catalog, architecture: &'a str) -> Self {
+        Self { catalog, selection: Selection::new(architecture), needed: Selection::new(architecture) }
     }
 
     /// Adds what is asked for, before any dependency, so that dependencies are satisfied by it where they can be.
@@ -217,7 +220,7 @@ impl<'a, 'b> Resolver<'a, 'b> {
     /// Returns the real packages of a root's name, every version of them.
     fn named(&self, relation: &Relation<'_>) -> Vec<Record<'a>> {
         let versions = self.catalog.versions(relation.name).into_iter();
-        versions.filter(|record| is_met_by(relation, *record, self.architecture)).collect()
+        versions.filter(|record| self.selection.is_met_by(relation, *record)).collect()
     }
 
     /// Returns the one package that provides what a root asks for.
@@ -257,7 +260,7 @@ impl<'a, 'b> Resolver<'a, 'b> {
                 stack.pop();
                 continue;
             };
-            if self.selection.satisfying(&alternatives, self.architecture).is_some() {
+            if self.selection.satisfying(&alternatives).is_some() {
                 continue;
             }
             let chain = || {
@@ -300,7 +303,7 @@ impl<'a, 'b> Resolver<'a, 'b> {
     fn options(&self, alternatives: &[Relation<'a>]) -> Vec<Record<'a>> {
         let candidates = alternatives.iter().flat_map(|relation| {
             let real = self.catalog.candidate(relation.name).into_iter();
-            let real = real.filter(|record| is_met_by(relation, *record, self.architecture));
+            let real = real.filter(|record| self.selection.is_met_by(relation, *record));
             let providers = self.catalog.providers(relation.name).into_iter();
             let providers = providers.filter(|provider| is_met_by_provided(relation, provider.version));
             real.chain(providers.map(|provider| provider.record))
@@ -314,7 +317,7 @@ impl<'a, 'b> Resolver<'a, 'b> {
         }
         self.selection.add(record)?;
         for alternatives in dependencies(record)? {
-            if self.selection.satisfying(&alternatives, self.architecture).is_none()
+            if self.selection.satisfying(&alternatives).is_none()
                 && let [only] = self.options(&alternatives)[..]
             {
                 self.needed.add(only)?;
@@ -327,7 +330,7 @@ impl<'a, 'b> Resolver<'a, 'b> {
     fn add_dependents(&self, reasons: &mut Reasons<'a>) -> Result<(), ResolveError> {
         for record in self.selection.records() {
             for alternatives in dependencies(record)? {
-                match self.selection.satisfying(&alternatives, self.architecture) {
+                match self.selection.satisfying(&alternatives) {
                     Some(found) if found != record => {
                         reasons.entry(found.name).or_default().insert(record.name.to_owned());
                     }

@@ -8,8 +8,8 @@ fn catalog(lines: &str) -> Catalog {
     let stanza = |line: &str| {
         let (name, fields) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         let (name, version) = name.split_once('=').unwrap_or((name, "1"));
-        let fields: String = fields.split(';').map(|field| format!("{}\n", field.trim())).collect();
-        format!("Package: {name}\nVersion: {version}\n{}\n", fields.trim_start())
+        let fields: Vec<_> = fields.split(';').map(str::trim).collect();
+        format!("Package: {name}\nVersion: {version}\n{}\n", fields.join("\n"))
     };
     let text: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).map(stanza).collect();
     Catalog::new(vec![Index::parse("demo", text.join("\n").into_bytes()).unwrap()])
@@ -88,8 +88,10 @@ fn what_is_needed_anyway_steers_to_another_alternative() {
 }
 
 #[test]
-fn no_package_conflicts_with_itself() {
+fn no_package_conflicts_with_itself_or_another_architecture() {
     chooses("a Provides: v; Conflicts: v, a (<< 9); Breaks: v", &["a"], &["a=1"]);
+    chooses("a Conflicts: b:i386\nb", &["a", "b"], &["a=1", "b=1"]);
+    assert!(chosen("a Conflicts: b:amd64\nb", &["a", "b"]).is_err());
 }
 
 #[test]
@@ -103,8 +105,8 @@ fn packages_that_exclude_each_other_are_an_error_that_names_them() {
 #[test]
 fn cycles_end_and_depth_is_no_limit() {
     chooses("a Depends: b\nb Depends: a", &["a"], &["a=1", "b=1"]);
-    let chain: String = (0..10_000).map(|number| format!("p{number} Depends: p{}\n", number + 1)).collect();
-    assert_eq!(chosen(&format!("{chain}p10000"), &["p0"]).unwrap().len(), 10_001);
+    let chain: Vec<_> = (0..10_000).map(|number| format!("p{number} Depends: p{}", number + 1)).collect();
+    assert_eq!(chosen(&format!("{}\np10000", chain.join("\n")), &["p0"]).unwrap().len(), 10_001);
 }
 
 #[test]
