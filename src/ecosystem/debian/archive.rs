@@ -11,7 +11,8 @@ use std::thread;
 use super::contents::{self, Sonames};
 use super::index::{Catalog, Index, IndexError, Record};
 use super::pool::{self, Pool};
-use super::release::Release;
+use super::relation;
+use super::release::{Release, ReleaseError};
 use super::repository::{Repository, Trust};
 use super::resolve::{self, Choice, Root};
 use super::sources::Mirrors;
@@ -54,6 +55,10 @@ impl Archive {
         http: &Http,
         known: &[lock::Release],
     ) -> Result<Self> {
+        // It becomes part of paths, here and at the mirror.
+        if !relation::is_package_name(suite) {
+            return Err(ReleaseError::Name { suite: suite.to_owned() }.into());
+        }
         let trust = Trust::new(&mirrors.keyrings, home)?;
         let store = home.blobs()?;
         let suites = [suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];

@@ -130,7 +130,7 @@ impl<'a> Record<'a> {
     }
 
     /// Returns what comes first when several packages provide a virtual one: the essential, then the more important,
-    /// then by name.
+    /// then by name, where apt goes by the order in which it happened to read them.
     fn rank(&self) -> impl Ord + use<'a> {
         let priority = match self.field("Priority") {
             Some("required") => 1,

@@ -14,6 +14,20 @@ pub(super) const DAY: i64 = 86_400;
 /// A release file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReleaseError {
+    /// The name is none that a release may have.
+    #[error("`{}` is not the name of a Debian release", suite.escape_default())]
+    Name {
+        /// The name that was asked for.
+        suite: String,
+    },
+    /// The mirror has no release of that name.
+    #[error("there is no release `{suite}` at {url}")]
+    Missing {
+        /// The release that was asked for.
+        suite: String,
+        /// The address of its release file, without credentials.
+        url: String,
+    },
     /// A field is missing or has no usable value.
     #[error("the release file of {suite} has no usable field `{field}`")]
     Field {
@@ -67,6 +81,8 @@ pub enum ReleaseError {
 impl Diagnose for ReleaseError {
     fn exit(&self) -> Exit {
         match self {
+            Self::Name { .. } => Exit::Manifest,
+            Self::Missing { .. } => Exit::Network,
             Self::NoFile { .. } => Exit::Resolution,
             _ => Exit::Integrity,
         }
@@ -74,6 +90,10 @@ impl Diagnose for ReleaseError {
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
+            Self::Name { .. } => "name a release by its code name, such as bookworm",
+            Self::Missing { .. } => {
+                "check the release's name, and which mirrors are configured: security updates have one of their own"
+            }
             Self::Field { .. } | Self::OtherSuite { .. } => "the mirror may be set up wrongly: try another one",
             Self::Future { .. } => "check this machine's clock",
             Self::Expired { .. } => {

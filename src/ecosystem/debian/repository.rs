@@ -13,7 +13,7 @@ use super::pool;
 use super::release::{File, Release, ReleaseError};
 use crate::digest::Digest;
 use crate::error::Result;
-use crate::fetch::http::{Http, HttpError};
+use crate::fetch::http::{self, Http, HttpError};
 use crate::fetch::{Blob, BlobStore, Home};
 use crate::{fs, lock};
 
@@ -68,6 +68,9 @@ impl Repository<'_> {
                 let found = self.verify(&bytes, trust, known)?;
                 fs::write_atomic(&kept, &bytes)?;
                 return Ok(found);
+            }
+            Err(error) if error.is_not_found() => {
+                return Err(ReleaseError::Missing { suite: self.suite.to_owned(), url: http::display(&url) }.into());
             }
             Err(error) => error,
         };

@@ -3,15 +3,15 @@
 //!
 //! The order is apt's: everything asked for first; then, package by package and depth first, `Pre-Depends` and `Depends`
 //! from left to right, nothing where a chosen package will do, real packages before virtual ones, earlier alternatives
-//! before later ones. A choice is never taken back: where that ends in a conflict, [`ResolveError::Conflict`] carries
-//! it, for a solver that searches.
+//! before later ones, nothing that excludes what chosen packages cannot do without. A choice is never taken back: where
+//! that ends in a conflict, [`ResolveError::Conflict`] carries it, for a solver that searches.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::index::{Catalog, IndexError, Record};
 use super::relation::{self, Alternatives, ParseRelationError, Relation};
 pub use super::selection::Conflict;
-use super::selection::{Selection, is_met_by, is_met_by_provided};
+use super::selection::{Selection, is_met_by_provided};
 use crate::error::{Diagnose, Exit};
 
 /// Something that must be installed.
@@ -62,6 +62,18 @@ pub enum ResolveError {
         reason: String,
         /// The versions that there are.
         found: Vec<String>,
+    },
+    /// Two versions of one package are asked for.
+    #[error("`{name}` cannot be installed in version {chosen} and, as {reason} asks for, in version {other}")]
+    TwoVersions {
+        /// The package.
+        name: String,
+        /// The version that was asked for first.
+        chosen: String,
+        /// The version that was asked for then.
+        other: String,
+        /// Who asks for that.
+        reason: String,
     },
     /// A virtual package is asked for, and several packages provide it.
     #[error("`{name}`, which {reason} asks for, is a virtual package that several provide: {}", providers.join(", "))]
@@ -121,8 +133,12 @@ impl Diagnose for ResolveError {
 }
 
 /// Chooses the packages that `roots` need, sorted by name; `architecture` is the image's.
-pub fn resolve<'a>(catalog: &'a Catalog, architecture: &str, roots: &[Root]) -> Result<Vec<Choice<'a>>, ResolveError> {
-    let mut resolver = Resolver { catalog, architecture, selection: Selection::default() };
+pub fn resolve<'a>(
+    catalog: &'a Catalog,
+    architecture: &'a str,
+    roots: &[Root],
+) -> Result<Vec<Choice<'a>>, ResolveError> {
+    let mut resolver = Resolver::new(catalog, architecture);
     let mut reasons = resolver.add_roots(roots)?;
     // The order of the roots is the user's, and apt's.
     for root in roots {
@@ -136,10 +152,10 @@ pub fn resolve<'a>(catalog: &'a Catalog, architecture: &str, roots: &[Root]) -> 
 /// Chooses the packages that `roots` name and nothing that they depend on, sorted by name.
 pub fn resolve_only<'a>(
     catalog: &'a Catalog,
-    architecture: &str,
+    architecture: &'a str,
     roots: &[Root],
 ) -> Result<Vec<Choice<'a>>, ResolveError> {
-    let mut resolver = Resolver { catalog, architecture, selection: Selection::default() };
+    let mut resolver = Resolver::new(catalog, architecture);
     let reasons = resolver.add_roots(roots)?;
     Ok(resolver.choices(reasons))
 }
@@ -147,10 +163,11 @@ pub fn resolve_only<'a>(
 /// Why each chosen package is there, by its name.
 type Reasons<'a> = BTreeMap<&'a str, BTreeSet<String>>;
 
-struct Resolver<'a, 'b> {
+struct Resolver<'a> {
     catalog: &'a Catalog,
-    architecture: &'b str,
     selection: Selection<'a>,
+    /// What chosen packages depend on without an alternative: it will be chosen, so nothing that excludes it should be.
+    needed: Selection<'a>,
 }
 
 /// A package whose dependencies are being chosen.
@@ -159,14 +176,24 @@ struct Frame<'a> {
     open: std::vec::IntoIter<Alternatives<'a>>,
 }
 
-impl<'a> Resolver<'a, '_> {
+impl<'a> Resolver<'a> {
+    fn new(catalog: &'a Catalog, architecture: &'a str) -> Self {
+        Self { catalog, selection: Selection::new(architecture), needed: Selection::new(architecture) }
+    }
+
     /// Adds what is asked for, before any dependency, so that dependencies are satisfied by it where they can be.
     fn add_roots(&mut self, roots: &[Root]) -> Result<Reasons<'a>, ResolveError> {
         let mut reasons = Reasons::new();
         for root in roots {
             let record = self.root(root)?;
-            if self.selection.get(record.name).is_none() {
-                self.add(record, || vec![root.reason.clone()])?;
+            match self.selection.get(record.name) {
+                None => self.add(record, || vec![root.reason.clone()])?,
+                Some(chosen) if chosen == record => {}
+                Some(chosen) => {
+                    let (chosen, other) = (chosen.version.to_owned(), record.version.to_owned());
+                    let (name, reason) = (record.name.to_owned(), root.reason.clone());
+                    return Err(ResolveError::TwoVersions { name, chosen, other, reason });
+                }
             }
             reasons.entry(record.name).or_default().insert(root.reason.clone());
         }
@@ -193,7 +220,7 @@ impl<'a> Resolver<'a, '_> {
     /// Returns the real packages of a root's name, every version of them.
     fn named(&self, relation: &Relation<'_>) -> Vec<Record<'a>> {
         let versions = self.catalog.versions(relation.name).into_iter();
-        versions.filter(|record| is_met_by(relation, *record, self.architecture)).collect()
+        versions.filter(|record| self.selection.is_met_by(relation, *record)).collect()
     }
 
     /// Returns the one package that provides what a root asks for.
@@ -233,7 +260,7 @@ impl<'a> Resolver<'a, '_> {
                 stack.pop();
                 continue;
             };
-            if self.selection.satisfying(&alternatives, self.architecture).is_some() {
+            if self.selection.satisfying(&alternatives).is_some() {
                 continue;
             }
             let chain = || {
@@ -247,48 +274,63 @@ impl<'a> Resolver<'a, '_> {
         Ok(())
     }
 
-    /// Returns the first package that satisfies one of the alternatives and excludes nothing that is chosen, or any.
+    /// Returns the first package that satisfies one of the alternatives and excludes nothing that is chosen or needed;
+    /// where there is none, the first that excludes nothing that is chosen; else the first.
     fn choose(
         &self,
         alternatives: &[Relation<'a>],
         chain: impl Fn() -> Vec<String>,
     ) -> Result<Record<'a>, ResolveError> {
-        let mut first = None;
-        for record in alternatives.iter().flat_map(|relation| self.options(relation)) {
-            if self.selection.conflict_with(record)?.is_none() {
-                return Ok(record);
+        let options = self.options(alternatives);
+        let mut free = None;
+        for record in &options {
+            if self.selection.conflict_with(*record)?.is_none() {
+                if self.needed.conflict_with(*record)?.is_none() {
+                    return Ok(*record);
+                }
+                free = free.or(Some(*record));
             }
-            first = first.or(Some(record));
         }
-        first.ok_or_else(|| {
+        free.or(options.first().copied()).ok_or_else(|| {
             let chain = chain();
             let package = chain.last().cloned().unwrap_or_default();
             ResolveError::Unsatisfiable { package, relation: relation::show(alternatives), chain }
         })
     }
 
-    /// Returns the candidates that satisfy a relation, the real one first. A name is installed in one version only.
-    fn options(&self, relation: &Relation<'a>) -> Vec<Record<'a>> {
-        let real = self.catalog.candidate(relation.name).into_iter();
-        let real = real.filter(|record| is_met_by(relation, *record, self.architecture));
-        let providers = self.catalog.providers(relation.name).into_iter();
-        let providers = providers.filter(|provider| is_met_by_provided(relation, provider.version));
-        let all = real.chain(providers.map(|provider| provider.record));
-        all.filter(|record| self.selection.get(record.name).is_none()).collect()
+    /// Returns the candidates that satisfy one of the alternatives, real ones before those that provide it. A name that
+    /// is chosen is none: it is installed in one version only.
+    fn options(&self, alternatives: &[Relation<'a>]) -> Vec<Record<'a>> {
+        let candidates = alternatives.iter().flat_map(|relation| {
+            let real = self.catalog.candidate(relation.name).into_iter();
+            let real = real.filter(|record| self.selection.is_met_by(relation, *record));
+            let providers = self.catalog.providers(relation.name).into_iter();
+            let providers = providers.filter(|provider| is_met_by_provided(relation, provider.version));
+            real.chain(providers.map(|provider| provider.record))
+        });
+        candidates.filter(|record| self.selection.get(record.name).is_none()).collect()
     }
 
     fn add(&mut self, record: Record<'a>, chain: impl Fn() -> Vec<String>) -> Result<(), ResolveError> {
         if let Some(conflict) = self.selection.conflict_with(record)? {
             return Err(ResolveError::Conflict { conflict, chain: chain() });
         }
-        Ok(self.selection.add(record)?)
+        self.selection.add(record)?;
+        for alternatives in dependencies(record)? {
+            if self.selection.satisfying(&alternatives).is_none()
+                && let [only] = self.options(&alternatives)[..]
+            {
+                self.needed.add(only)?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds to the reasons which package depends on which.
     fn add_dependents(&self, reasons: &mut Reasons<'a>) -> Result<(), ResolveError> {
         for record in self.selection.records() {
             for alternatives in dependencies(record)? {
-                match self.selection.satisfying(&alternatives, self.architecture) {
+                match self.selection.satisfying(&alternatives) {
                     Some(found) if found != record => {
                         reasons.entry(found.name).or_default().insert(record.name.to_owned());
                     }
@@ -311,3 +353,6 @@ fn dependencies(record: Record<'_>) -> Result<Vec<Alternatives<'_>>, IndexError>
     groups.extend(record.relations("Depends")?);
     Ok(groups)
 }
+
+#[cfg(test)]
+mod tests;

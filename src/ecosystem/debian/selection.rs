@@ -21,8 +21,10 @@ pub struct Conflict {
 }
 
 /// A set of packages without conflicts, one of each name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Selection<'a> {
+    /// The image's.
+    architecture: &'a str,
     chosen: BTreeMap<&'a str, Record<'a>>,
     /// The chosen packages that provide a virtual name, and in which version.
     provided: HashMap<&'a str, Vec<(Record<'a>, Option<&'a str>)>>,
@@ -50,6 +52,11 @@ impl Exclusion<'_> {
 }
 
 impl<'a> Selection<'a> {
+    /// Returns a selection without packages, for an image of that architecture.
+    pub(super) fn new(architecture: &'a str) -> Self {
+        Self { architecture, chosen: BTreeMap::new(), provided: HashMap::new(), excluded: HashMap::new() }
+    }
+
     /// Returns the package of that name.
     pub(super) fn get(&self, name: &str) -> Option<Record<'a>> {
         self.chosen.get(name).copied()
@@ -61,9 +68,9 @@ impl<'a> Selection<'a> {
     }
 
     /// Returns a chosen package that satisfies one of the alternatives, the earliest.
-    pub(super) fn satisfying(&self, alternatives: &[Relation<'a>], architecture: &str) -> Option<Record<'a>> {
+    pub(super) fn satisfying(&self, alternatives: &[Relation<'a>]) -> Option<Record<'a>> {
         alternatives.iter().find_map(|relation| {
-            let real = self.get(relation.name).filter(|record| is_met_by(relation, *record, architecture));
+            let real = self.get(relation.name).filter(|record| self.is_met_by(relation, *record));
             real.or_else(|| {
                 let providers = self.provided.get(relation.name)?.iter();
                 let mut meeting = providers.filter(|(_, version)| is_met_by_provided(relation, *version));
@@ -74,7 +81,7 @@ impl<'a> Selection<'a> {
 
     /// Returns what keeps a package from being added.
     pub(super) fn conflict_with(&self, record: Record<'a>) -> Result<Option<Conflict>, IndexError> {
-        for exclusion in exclusions(record)? {
+        for exclusion in self.exclusions(record)? {
             if let Some(other) = self.hit_by(&exclusion) {
                 return Ok(Some(exclusion.conflict(other)));
             }
@@ -104,32 +111,36 @@ impl<'a> Selection<'a> {
             let version = relation.constraint.map(|constraint| constraint.version);
             self.provided.entry(relation.name).or_default().push((record, version));
         }
-        for exclusion in exclusions(record)? {
+        for exclusion in self.exclusions(record)? {
             self.excluded.entry(exclusion.relation.name).or_default().push(exclusion);
         }
         self.chosen.insert(record.name, record);
         Ok(())
     }
-}
 
-fn exclusions(record: Record<'_>) -> Result<Vec<Exclusion<'_>>, IndexError> {
-    let mut exclusions = Vec::new();
-    for field in ["Conflicts", "Breaks"] {
-        let relations = record.relations(field)?.into_iter().flatten();
-        exclusions.extend(relations.map(|relation| Exclusion { owner: record, field, relation }));
+    /// Returns what a package excludes.
+    fn exclusions(&self, record: Record<'a>) -> Result<Vec<Exclusion<'a>>, IndexError> {
+        let mut exclusions = Vec::new();
+        for field in ["Conflicts", "Breaks"] {
+            let relations = record.relations(field)?.into_iter().flatten();
+            // One with another architecture's package concerns no image.
+            let relations =
+                relations.filter(|relation| self.is_own(relation.qualifier) || relation.qualifier == Some("any"));
+            exclusions.extend(relations.map(|relation| Exclusion { owner: record, field, relation }));
+        }
+        Ok(exclusions)
     }
-    Ok(exclusions)
-}
 
-/// Whether a real package satisfies a relation (policy section 7.1, and the Multi-Arch specification).
-pub(super) fn is_met_by(relation: &Relation<'_>, record: Record<'_>, architecture: &str) -> bool {
-    let qualified = match relation.qualifier {
-        None | Some("native") => true,
-        Some("any") => record.field("Multi-Arch") == Some("allowed"),
-        // Packages for all architectures count as the image's own.
-        Some(qualifier) => qualifier == architecture,
-    };
-    qualified && relation.accepts(record.version)
+    /// Whether a real package satisfies a relation (policy section 7.1, and the Multi-Arch specification).
+    pub(super) fn is_met_by(&self, relation: &Relation<'_>, record: Record<'_>) -> bool {
+        let allowed = relation.qualifier == Some("any") && record.field("Multi-Arch") == Some("allowed");
+        (allowed || self.is_own(relation.qualifier)) && relation.accepts(record.version)
+    }
+
+    /// Whether a relation's architecture is the image's, which packages for all architectures count as.
+    fn is_own(&self, qualifier: Option<&str>) -> bool {
+        qualifier.is_none_or(|qualifier| qualifier == "native" || qualifier == self.architecture)
+    }
 }
 
 /// Whether a virtual package satisfies a relation: one with `:any` asks for a real package.

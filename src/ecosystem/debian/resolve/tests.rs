@@ -1,0 +1,152 @@
+//! The resolver against indexes written out in the tests.
+
+use super::super::index::Index;
+use super::*;
+
+/// Returns a catalog of stanzas: each line is a name, maybe `=version`, and fields separated by `;`.
+fn catalog(lines: &str) -> Catalog {
+    let stanza = |line: &str| {
+        let (name, fields) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        let (name, version) = name.split_once('=').unwrap_or((name, "1"));
+        let fields: Vec<_> = fields.split(';').map(str::trim).collect();
+        format!("Package: {name}\nVersion: {version}\n{}\n", fields.join("\n"))
+    };
+    let text: Vec<_> = lines.lines().filter(|line| !line.trim().is_empty()).map(stanza).collect();
+    Catalog::new(vec![Index::parse("demo", text.join("\n").into_bytes()).unwrap()])
+}
+
+fn root(relation: &str) -> Root {
+    Root { relation: relation.to_owned(), reason: "manifest".to_owned() }
+}
+
+/// Resolves and shows each package with its version and reasons.
+fn chosen(lines: &str, roots: &[&str]) -> Result<Vec<String>, ResolveError> {
+    let catalog = catalog(lines);
+    let roots: Vec<_> = roots.iter().map(|relation| root(relation)).collect();
+    let choices = resolve(&catalog, "amd64", &roots)?;
+    Ok(choices.iter().map(|choice| format!("{}={}", choice.record.name, choice.record.version)).collect())
+}
+
+#[track_caller]
+fn chooses(lines: &str, roots: &[&str], expected: &[&str]) {
+    assert_eq!(chosen(lines, roots).unwrap(), expected);
+}
+
+#[test]
+fn the_first_alternative_is_chosen_unless_another_is_there() {
+    let lines = "a Pre-Depends: p; Depends: b | c, d\np\nb\nc\nd";
+    chooses(lines, &["a"], &["a=1", "b=1", "d=1", "p=1"]);
+    chooses(lines, &["a", "c"], &["a=1", "c=1", "d=1", "p=1"]);
+    chooses("a Depends: x, c | b\nx Depends: b\nb\nc", &["a"], &["a=1", "b=1", "x=1"]);
+    chooses("a Depends: gone | b\nb", &["a"], &["a=1", "b=1"]);
+}
+
+#[test]
+fn real_packages_come_before_virtual_ones() {
+    let lines = "a Depends: v\nv\nb Provides: v";
+    chooses(lines, &["a"], &["a=1", "v=1"]);
+    chooses(lines, &["a", "b"], &["a=1", "b=1"]);
+    chooses(
+        "a Depends: v\nb Provides: v; Priority: optional\nc Provides: v; Priority: standard",
+        &["a"],
+        &["a=1", "c=1"],
+    );
+}
+
+#[test]
+fn versions_constrain_real_packages_and_versioned_provisions() {
+    chooses("a Depends: b (>= 2) | c\nb\nc", &["a"], &["a=1", "c=1"]);
+    chooses("a Depends: v (>= 2)\nb Provides: v\nc Provides: v (= 2)", &["a"], &["a=1", "c=1"]);
+    assert!(chosen("a Depends: v (>= 2)\nb Provides: v", &["a"]).is_err());
+}
+
+#[test]
+fn any_asks_for_a_package_that_allows_it() {
+    chooses("a Depends: python:any\npython Multi-Arch: allowed", &["a"], &["a=1", "python=1"]);
+    assert!(chosen("a Depends: python:any\npython Multi-Arch: foreign", &["a"]).is_err());
+    chooses("a Depends: b:amd64\nb", &["a"], &["a=1", "b=1"]);
+    assert!(chosen("a Depends: b:arm64\nb", &["a"]).is_err());
+}
+
+#[test]
+fn conflicts_steer_to_another_alternative() {
+    chooses("a Conflicts: b; Depends: b | c\nb\nc", &["a"], &["a=1", "c=1"]);
+    chooses("a Depends: b | c\nb Breaks: a (<< 2)\nc", &["a"], &["a=1", "c=1"]);
+    chooses("a Depends: b | c\nb Breaks: a (<< 1)\nc", &["a"], &["a=1", "b=1"]);
+    chooses("a Conflicts: v; Depends: b | c\nb Provides: v\nc", &["a"], &["a=1", "c=1"]);
+}
+
+#[test]
+fn what_is_needed_anyway_steers_to_another_alternative() {
+    chooses(
+        "a Depends: b, core\nb Depends: nogui | core\ncore\nnogui Conflicts: core",
+        &["a"],
+        &["a=1", "b=1", "core=1"],
+    );
+    let error = chosen("a Depends: b, core\nb Depends: nogui\ncore\nnogui Conflicts: core", &["a"]).unwrap_err();
+    assert!(matches!(error, ResolveError::Conflict { .. }));
+}
+
+#[test]
+fn no_package_conflicts_with_itself_or_another_architecture() {
+    chooses("a Provides: v; Conflicts: v, a (<< 9); Breaks: v", &["a"], &["a=1"]);
+    chooses("a Conflicts: b:i386\nb", &["a", "b"], &["a=1", "b=1"]);
+    assert!(chosen("a Conflicts: b:amd64\nb", &["a", "b"]).is_err());
+}
+
+#[test]
+fn packages_that_exclude_each_other_are_an_error_that_names_them() {
+    let error = chosen("a Depends: b\nb Depends: c\nc=3 Conflicts: v\nd Provides: v", &["d", "a"]).unwrap_err();
+    assert_eq!(error.to_string(), "`c 3` cannot be installed with `d 1`: its `Conflicts` says `v`");
+    assert_eq!(error.hints(), ["it is needed this way: manifest → a → b"]);
+    assert_eq!(error.exit(), Exit::Resolution);
+}
+
+#[test]
+fn cycles_end_and_depth_is_no_limit() {
+    chooses("a Depends: b\nb Depends: a", &["a"], &["a=1", "b=1"]);
+    let chain: Vec<_> = (0..10_000).map(|number| format!("p{number} Depends: p{}", number + 1)).collect();
+    assert_eq!(chosen(&format!("{}\np10000", chain.join("\n")), &["p0"]).unwrap().len(), 10_001);
+}
+
+#[test]
+fn a_root_may_ask_for_a_version_or_for_alternatives() {
+    let lines = "a=1\na=2\nb Depends: a (<< 2)";
+    chooses(lines, &["a"], &["a=2"]);
+    chooses(lines, &["b", "a=1"], &["a=1", "b=1"]);
+    chooses(lines, &["a (= 1)"], &["a=1"]);
+    chooses(lines, &["gone | b", "a (<< 2)"], &["a=1", "b=1"]);
+    let error = chosen(lines, &["a=3"]).unwrap_err().to_string();
+    assert_eq!(error, "there is no package `a (= 3)`, which manifest asks for: the archive has 2, 1");
+    let error = chosen(lines, &["a=1", "a=2"]).unwrap_err().to_string();
+    assert_eq!(error, "`a` cannot be installed in version 1 and, as manifest asks for, in version 2");
+    assert!(matches!(chosen(lines, &["a, b"]), Err(ResolveError::Requirement { .. })));
+}
+
+#[test]
+fn a_virtual_root_needs_one_provider() {
+    chooses("b Provides: v", &["v"], &["b=1"]);
+    let error = chosen("b Provides: v\nc Provides: v", &["v"]).unwrap_err().to_string();
+    assert_eq!(error, "`v`, which manifest asks for, is a virtual package that several provide: b, c");
+}
+
+#[test]
+fn what_is_missing_is_named_with_who_needs_it() {
+    let error = chosen("libgomp1\nlibgomp2\nother", &["libgompp1"]).unwrap_err();
+    assert_eq!(error.to_string(), "there is no package `libgompp1`, which manifest asks for");
+    assert_eq!(error.hints(), ["did you mean libgomp1, libgomp2?"]);
+    let error = chosen("a Depends: b\nb Depends: c (>= 2) | d\nc", &["a"]).unwrap_err();
+    assert_eq!(error.to_string(), "`b` depends on `c (>= 2) | d`, which nothing can satisfy");
+    assert_eq!(error.hints(), ["it is needed this way: manifest → a → b"]);
+}
+
+#[test]
+fn reasons_are_roots_and_the_packages_that_depend() {
+    let catalog = catalog("a Depends: c\nb Depends: c\nc");
+    let roots = [root("a"), root("b"), Root { relation: "c".to_owned(), reason: "libc.so.1".to_owned() }];
+    let reasons = |choices: Vec<Choice<'_>>| -> Vec<_> {
+        choices.into_iter().map(|choice| choice.reasons.into_iter().collect::<Vec<_>>().join(" ")).collect()
+    };
+    assert_eq!(reasons(resolve(&catalog, "amd64", &roots).unwrap()), ["manifest", "manifest", "a b libc.so.1"]);
+    assert_eq!(reasons(resolve_only(&catalog, "amd64", &roots[..1]).unwrap()), ["manifest"]);
+}
