@@ -15,7 +15,7 @@ use mlpack::digest::{Digest, HashingWriter};
 use mlpack::ecosystem::debian::configure::{Configured, Settings, configure};
 use mlpack::ecosystem::debian::deb::{Unpacked, unpack, usrmerge};
 use mlpack::fetch::Home;
-use mlpack::layer::tree::{Kind, Node};
+use mlpack::layer::tree::{Kind, Node, TreePath};
 use mlpack::lock::{Package, PackageKind};
 use mlpack::platform::Platform;
 
@@ -103,6 +103,7 @@ fn compare(suite: &str, include: &[&str]) {
     let mut problems: Vec<String> = configured.warnings.iter().map(ToString::to_string).collect();
     problems.extend(owned_problems(&system, &unpacked));
     problems.extend(unowned_problems(&system, &texts, &configured));
+    problems.extend(conflicts(unpacked, configured));
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
@@ -168,6 +169,18 @@ fn entry(node: &Node) -> Entry {
         Kind::Symlink(target) => Is::Symlink(target.clone()),
     };
     Entry { kind, mode: node.mode, uid: node.uid.into(), gid: node.gid.into() }
+}
+
+/// Paths that two trees want to be different things, and paths below a link.
+fn conflicts(unpacked: Vec<(Package, Unpacked)>, configured: Configured) -> Vec<String> {
+    let Configured { base: mut whole, top, .. } = configured;
+    let trees = unpacked.into_iter().map(|(_, unpacked)| unpacked.tree).chain([top]);
+    let mut problems: Vec<String> = trees.filter_map(|tree| Some(whole.merge(tree).err()?.to_string())).collect();
+    whole.add_parents();
+    let is_folder = |path: &TreePath| whole.get(path.as_str()).is_some_and(|node| matches!(node.kind, Kind::Directory));
+    let astray = whole.iter().filter(|(path, _)| path.parent().is_some_and(|parent| !is_folder(&parent)));
+    problems.extend(astray.map(|(path, _)| format!("{path} lies below a link or a file")));
+    problems
 }
 
 /// Every path that a package's list names, in its place in the merged tree.

@@ -1,7 +1,7 @@
 //! What maintainer scripts would have done, as file trees: Debian's configuration step without running anything.
 //!
-//! Each kind of effect has a module: [`alternatives`], [`accounts`], [`certificates`], and [`files`] for what the table
-//! [`scripts.toml`](table) lists by package. [`coverage`] reports every line of a script that none of them stands for.
+//! Each kind of effect has a module: `alternatives`, `accounts`, `certificates`, and `files` for what the table
+//! `scripts.toml` lists by package. `coverage` reports every line of a script that none of them stands for.
 //! The loader's cache is not made here: it depends on more than Debian packages.
 
 mod accounts;

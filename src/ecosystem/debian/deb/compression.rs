@@ -103,11 +103,8 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped() {
         let zeros = vec![0; MINIMUM as usize + 1];
-        for (name, packed) in [("data.tar.xz", xz(&zeros)), ("data.tar.zst", zst(&zeros)), ("data.tar.gz", gz(&zeros))]
-        {
-            if (packed.len() as u64) * RATIO < zeros.len() as u64 {
-                assert!(expand(name, &packed).is_err(), "{name}");
-            }
+        for (name, packed) in [("data.tar.xz", xz(&zeros)), ("data.tar.zst", zst(&zeros))] {
+            assert!(expand(name, &packed).unwrap_err().contains("more than it may"), "{name}");
         }
         let member = |length| Member { name: "data.tar.xz".into(), offset: 0, length };
         assert_eq!(limit(&member(0)), MINIMUM);
