@@ -5,6 +5,7 @@
 //! compiled modules, and [`notices`] finds what the user should know. No package code is run here, and no Python is needed on the machine.
 
 pub mod bytecode;
+mod cache;
 pub mod index;
 mod installed;
 pub mod name;
