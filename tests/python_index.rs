@@ -201,6 +201,19 @@ fn a_page_that_is_not_an_index_is_named() {
 }
 
 #[test]
+fn options_are_no_requirements() {
+    let bench = Bench::new();
+    let uv = Uv::own("/nowhere/uv".as_ref(), bench.home.cache());
+    let target = uv::Target { python: "3.11".parse().unwrap(), platform: "linux/amd64".parse().unwrap(), glibc: 36 };
+    let indexes = indexes("https://index.test/simple");
+    for text in ["-r /etc/passwd", "--index-url http://evil.test", "six\n-r /etc/passwd"] {
+        let requirements = Requirements::List(vec![text.to_owned()]);
+        let error = uv.resolve(&requirements, "".as_ref(), &target, &indexes, &bench.http).unwrap_err();
+        assert_eq!(error.exit(), Exit::Manifest, "{error}");
+    }
+}
+
+#[test]
 fn a_ready_lock_needs_no_resolver_and_sizes_are_asked_for() {
     let (server, bench) = (Server::start(), Bench::new());
     server.give("/files/demo-1.0-py3-none-any.whl", BYTES);

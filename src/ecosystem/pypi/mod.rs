@@ -6,6 +6,7 @@
 //! [`Wheels`] ties these together. No package code is run here, and no Python is needed on the machine.
 
 pub mod bytecode;
+mod cache;
 pub mod index;
 mod installed;
 pub mod name;

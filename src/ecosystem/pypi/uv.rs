@@ -4,6 +4,7 @@
 //! what it is before it resolves for another one; it is given a script that answers for the image's interpreter. That
 //! answer's form is uv's own affair, which is one reason for the pin. uv builds nothing: wheels only.
 
+mod error;
 mod program;
 mod stub;
 
@@ -13,117 +14,17 @@ use std::process::{Command, Stdio};
 
 use url::Url;
 
+pub use error::UvError;
 pub use program::VERSION;
 
 use super::index::Indexes;
 use super::name::normalise;
-use super::pylock::{self, Origin, PylockError, Wheel};
-use super::simple::SimpleError;
+use super::pylock::{self, Origin, Wheel};
 use super::{Python, Requirements};
-use crate::error::{Diagnose, Exit};
-use crate::fetch::http::{Http, HttpError};
+use crate::fetch::http::Http;
 use crate::fs;
 use crate::lock::{Package, PackageKind};
 use crate::platform::Platform;
-
-/// The packages cannot be chosen.
-#[derive(Debug, thiserror::Error)]
-pub enum UvError {
-    /// A file operation failed.
-    #[error(transparent)]
-    File(#[from] fs::Error),
-    /// A size could not be asked for.
-    #[error(transparent)]
-    Http(#[from] HttpError),
-    /// uv's own program could not be fetched.
-    #[error("uv {VERSION}, which chooses Python packages, could not be fetched")]
-    Fetch(#[source] Box<SimpleError>),
-    /// The fetched wheel does not hold the pinned program.
-    #[error("the wheel of uv {VERSION} does not hold the expected program")]
-    Program,
-    /// There is no pinned program for this machine.
-    #[error("there is no uv for this machine's processor")]
-    Host,
-    /// uv could not be started.
-    #[error("failed to run `{}`", program.display())]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// Why it does not start.
-        source: std::io::Error,
-    },
-    /// uv found no solution, or could not look for one; its words.
-    #[error("the Python packages cannot be resolved:\n{output}")]
-    Resolution {
-        /// All that uv said, without credentials.
-        output: String,
-    },
-    /// What uv wrote, or the user's own lock, is not usable.
-    #[error(transparent)]
-    Lock(#[from] PylockError),
-    /// An index states no size for a file.
-    #[error("the index states no size for `{file}`")]
-    Size {
-        /// The file.
-        file: String,
-    },
-}
-
-impl Diagnose for UvError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::File(error) => error.exit(),
-            Self::Http(error) => error.exit(),
-            Self::Fetch(error) => error.exit(),
-            Self::Program => Exit::Integrity,
-            Self::Host | Self::Start { .. } => Exit::CannotRun,
-            Self::Resolution { output } if is_network(output) => Exit::Network,
-            Self::Resolution { .. } => Exit::Resolution,
-            Self::Lock(error) => error.exit(),
-            Self::Size { .. } => Exit::Network,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::File(error) => error.hints(),
-            Self::Http(error) => error.hints(),
-            Self::Fetch(error) => error.hints(),
-            Self::Program | Self::Size { .. } => Vec::new(),
-            Self::Host | Self::Start { .. } => vec!["install uv yourself and name it with MLPACK_UV".to_owned()],
-            Self::Resolution { output } => resolution_hints(output),
-            Self::Lock(error) => error.hints(),
-        }
-    }
-}
-
-fn is_network(output: &str) -> bool {
-    ["Failed to fetch", "error sending request", "network was disabled"].iter().any(|text| output.contains(text))
-}
-
-fn resolution_hints(output: &str) -> Vec<String> {
-    let has = |text: &str| output.contains(text);
-    let mut hints = Vec::new();
-    if is_network(output) {
-        hints.push("check the network, the proxy (HTTPS_PROXY) and the certificates (SSL_CERT_FILE)");
-    }
-    if has("no usable wheels") || has("building from source is disabled") {
-        hints.push(
-            "the package has no wheel for this platform, only a source distribution: choose a version that has one, or \
-             build a wheel yourself (`pip wheel`) and put it into your own index",
-        );
-    }
-    if has("Python ABI tag") || has("Python version") || has("Requires-Python") {
-        hints.push(
-            "set `runtime.version` to a Python that the package has wheels for, or ask for another version of it",
-        );
-    }
-    if has("not found in the package registry") {
-        hints
-            .push("check the spelling; a package of a private index needs that index in UV_INDEX, uv.toml or pip.conf");
-    }
-    hints.into_iter().map(str::to_owned).collect()
-}
 
 /// What the packages are for.
 #[derive(Clone, Debug)]
@@ -164,7 +65,9 @@ pub struct Uv {
 impl Uv {
     /// Returns the user's own uv. `cache` is mlpack's cache folder.
     pub fn own(program: &Path, cache: &Path) -> Self {
-        Self { program: program.to_owned(), cache: cache.to_owned() }
+        // uv runs in the manifest's folder. A name without a folder is looked up in the search path.
+        let program = if program.components().count() > 1 { absolute(program) } else { program.to_owned() };
+        Self { program, cache: absolute(cache) }
     }
 
     /// Chooses wheels for `requirements`; `folder` is the manifest's, which relative paths start from.
@@ -176,6 +79,7 @@ impl Uv {
         indexes: &Indexes,
         http: &Http,
     ) -> Result<Resolution, UvError> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         if let Requirements::File(path) = requirements
             && is_pylock(path)
         {
@@ -192,6 +96,10 @@ impl Uv {
         let (wheels, reasons) = run.choose(requirements)?;
         complete(wheels, &reasons, indexes, http)
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whether a file is a lock that needs no resolver: `pylock.toml` or `pylock.NAME.toml`.
@@ -270,12 +178,17 @@ impl Run<'_> {
         let text = |path: &Path| path.display().to_string();
         match requirements {
             Requirements::List(list) => {
+                // A line of such a file may also be an option that reads other files or names another index.
+                let wrong = list.iter().find(|text| text.trim_start().starts_with('-') || text.contains(['\n', '\r']));
+                if let Some(text) = wrong {
+                    return Err(UvError::Requirement { text: text.clone() });
+                }
                 let path = self.scratch.join("requirements.in");
                 fs::write_atomic(&path, (list.join("\n") + "\n").as_bytes())?;
                 Ok(vec![text(&path)])
             }
             Requirements::File(path) if path.file_name().is_some_and(|name| name == "uv.lock") => {
-                let project = self.folder.join(path.parent().unwrap_or(Path::new("")));
+                let project = absolute(&self.folder.join(path.parent().unwrap_or(Path::new(""))));
                 let constraints = self.scratch.join("constraints.txt");
                 fs::write_atomic(&constraints, self.export(&project)?.as_bytes())?;
                 Ok(vec![text(&project.join("pyproject.toml")), "--constraint".to_owned(), text(&constraints)])
@@ -373,13 +286,5 @@ mod tests {
         assert_eq!(list("joblib"), ["manifest", "scikit-learn"]);
         assert_eq!(list("numpy"), ["pandas"]);
         assert_eq!((list("six"), list("pandas")), (vec!["manifest"], vec!["manifest"]));
-    }
-
-    #[test]
-    fn a_package_without_wheels_is_explained() {
-        let output = "Because x==1 has no usable wheels\n\nhint: building from source is disabled".to_owned();
-        let error = UvError::Resolution { output };
-        assert_eq!(error.exit(), Exit::Resolution);
-        assert!(error.hints()[0].contains("only a source distribution"));
     }
 }

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::Python;
 use super::installed::{self, Recorded};
 use super::name::{WheelName, normalise, same_version};
 use super::zip::{Archive, Entry, ZipError};
+use super::{Python, cache};
 use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
 use crate::fetch::derived::Derived;
@@ -103,24 +103,12 @@ pub fn unpack(
     if !fits {
         return Err(WheelError::Unfit { wheel: package.path.clone(), python: python.clone(), platform });
     }
-    if let Some((pack, tree)) = derived.get::<(Digest, Tree)>(&key)
-        && store.get(&pack)?.is_some()
-    {
+    if let Some(tree) = cache::get(derived, store, &key)? {
         return Ok(tree);
     }
     let tree = Unpacker::new(store, package, blob, python)?.run()?;
-    derived.put(&key, &(pack_of(&tree), &tree))?;
+    derived.put(&key, &tree)?;
     Ok(tree)
-}
-
-/// Returns the blob that holds the files; every wheel has at least its `METADATA`.
-fn pack_of(tree: &Tree) -> Digest {
-    use crate::layer::tree::Source;
-    let mut packs = tree.iter().filter_map(|(_, node)| match node.content()?.source {
-        Source::Pack { pack, .. } => Some(pack),
-        _ => None,
-    });
-    packs.next().expect("a wheel without METADATA was refused")
 }
 
 /// Where the parts of a wheel go in the image.

@@ -160,12 +160,26 @@ impl<'a> Reader<'a> {
             }
             other => return Err(MarshalError::Type(other)),
         }
+        node.kind = interned(kind, &node.head);
         Ok(node)
     }
 
     fn parts(&mut self, count: u32, depth: u32) -> Result<Vec<usize>> {
         // Each takes at least one byte, so a false count ends with the bytes.
         (0..count).map(|_| self.object(depth + 1)).collect()
+    }
+}
+
+/// Returns the kind of a string of at most one character as that of an interned one; other kinds as they are.
+///
+/// CPython keeps each such string once in the process: whether it is interned depends on who else used it.
+fn interned(kind: u8, head: &[u8]) -> u8 {
+    let short = |text: &[u8]| std::str::from_utf8(text).is_ok_and(|text| text.chars().count() <= 1);
+    match kind {
+        b'z' if short(&head[1..]) => b'Z',
+        b'a' if short(&head[4..]) => b'A',
+        b'u' if short(&head[4..]) => b't',
+        _ => kind,
     }
 }
 
@@ -272,6 +286,16 @@ mod tests {
         // ("a", "b", second of the two again): the first mark goes, the second becomes number 0.
         let given = module(b"\xa9\x03\xda\x01a\xda\x01br\x02\0\0\0");
         assert_eq!(canonical(&given).unwrap(), module(b")\x03Z\x01a\xda\x01br\0\0\0\0"));
+    }
+
+    #[test]
+    fn whether_a_character_is_interned_does_not_matter() {
+        for (given, expected) in [(&b"z\x01,"[..], &b"Z\x01,"[..]), (b"z\0", b"Z\0"), (b"z\x02a,", b"z\x02a,")] {
+            assert_eq!(canonical(&module(given)).unwrap(), module(expected));
+        }
+        let accented = "é".as_bytes();
+        let given = [&b"u\x02\0\0\0"[..], accented].concat();
+        assert_eq!(canonical(&module(&given)).unwrap(), module(&[&b"t\x02\0\0\0"[..], accented].concat()));
     }
 
     #[test]

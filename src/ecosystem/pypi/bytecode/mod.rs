@@ -11,9 +11,11 @@ use std::path::Path;
 
 use marshal::MarshalError;
 
-use super::Python;
+use super::{Python, cache};
+use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
 use crate::fetch::BlobStore;
+use crate::fetch::derived::Derived;
 use crate::fetch::pack::PackWriter;
 use crate::fs;
 use crate::layer::tree::{Kind, Node, PathError, Tree, TreePath};
@@ -121,6 +123,23 @@ pub fn job(modules: &[TreePath], python: &Python, output: &str, processes: usize
     }
 }
 
+/// Returns the key under which a package's compiled modules are remembered.
+///
+/// `package` is the digest of the package's file, `interpreter` those of the packages that hold the interpreter.
+pub fn key(package: &Digest, interpreter: &[Digest]) -> Digest {
+    Derived::key("bytecode", &(FORMAT, package, interpreter))
+}
+
+/// Returns the compiled modules remembered under [`key`], where they are known and undamaged.
+pub fn recall(derived: &Derived, store: &BlobStore, key: &Digest) -> fs::Result<Option<Tree>> {
+    cache::get(derived, store, key)
+}
+
+/// Remembers what [`collect`] gave.
+pub fn remember(derived: &Derived, key: &Digest, tree: &Tree) -> fs::Result<()> {
+    derived.put(key, tree)
+}
+
 /// Returns where the compiled form of a module lies in the image.
 pub fn compiled_path(module: &TreePath, python: &Python) -> Result<TreePath, PathError> {
     let folder = module.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
@@ -159,7 +178,7 @@ fn read_compiled(file: &Path, module: &TreePath) -> Result<Option<Vec<u8>>, Byte
 mod tests {
     use super::*;
     use crate::fetch::pack;
-    use crate::layer::tree::Content;
+    use crate::layer::tree::{Content, Source};
 
     fn python() -> Python {
         "3.11".parse().unwrap()
@@ -210,6 +229,14 @@ mod tests {
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].0, "a/__pycache__/m.cpython-311.pyc");
         assert_eq!(pack::read(&store, files[0].1).unwrap(), marshal::canonical(compiled).unwrap());
+
+        let derived = Derived::new(&folder.path().join("derived"));
+        let key = key(&Digest::of(b"wheel"), &[Digest::of(b"python")]);
+        remember(&derived, &key, &tree).unwrap();
+        assert_eq!(recall(&derived, &store, &key).unwrap().unwrap().len(), tree.len());
+        let Source::Pack { pack, .. } = files[0].1.source else { panic!("not in a pack") };
+        std::fs::remove_file(store.path(&pack)).unwrap();
+        assert!(recall(&derived, &store, &key).unwrap().is_none());
     }
 
     #[test]
