@@ -16,7 +16,7 @@ const OUTPUT: &str = "mlpack-output";
 
 /// The interpreter could not compile.
 #[derive(Debug, thiserror::Error)]
-pub enum CompileError {
+pub(super) enum CompileError {
     /// It ended with an error.
     #[error("compiling Python modules failed with {status}: {output}")]
     Failed {
@@ -36,7 +36,7 @@ impl Diagnose for CompileError {
 /// Returns the compiled modules of everything in `whole`; `None` for a runtime that has none, or another platform's.
 ///
 /// An image for a processor that this machine cannot run goes without: it is warned of, and the lock's digest says so.
-pub fn compile(inputs: &Inputs<'_>, lock: &PlatformLock, whole: Tree) -> Result<Option<Tree>> {
+pub(super) fn compile(inputs: &Inputs<'_>, lock: &PlatformLock, whole: Tree) -> Result<Option<Tree>> {
     let worlds = inputs.worlds;
     if inputs.runtime.language != "python" {
         return Ok(None);

@@ -72,17 +72,18 @@ fn fingerprint(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> D
             project.digest(),
             Digest::of(inputs.manifest.text.as_bytes()),
             inputs.epoch,
-            lock.date,
-            env!("CARGO_PKG_VERSION"),
+            &inputs.runtime.command,
+            &inputs.runtime.environment,
         ),
     )
 }
 
 /// The digest of everything that the dependency layers depend on.
 fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
-    let image = &inputs.manifest.image;
-    let inputs = (FORMAT, inputs.compression.to_string(), inputs.worlds.platform(), image.user);
-    Derived::key("dependencies", &(inputs, &lock.packages, &lock.server, lock.date))
+    let (image, runtime) = (&inputs.manifest.image, inputs.runtime);
+    let program = (FORMAT, env!("CARGO_PKG_VERSION"), Digest::of(runtime.worker.as_bytes()), &runtime.base);
+    let inputs = (inputs.compression.to_string(), inputs.worlds.platform(), image.user);
+    Derived::key("dependencies", &(program, inputs, &lock.packages, &lock.server, lock.date))
 }
 
 /// The image of an earlier build with the same inputs, where the store still has it.

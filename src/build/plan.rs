@@ -13,7 +13,7 @@ const LARGE_LIMIT: usize = 10;
 
 /// The packages of one layer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Group<'a> {
+pub(super) struct Group<'a> {
     /// The layer's name, such as `base` or `numpy`.
     pub name: String,
     /// Its packages, in the lock's order.
@@ -21,7 +21,7 @@ pub struct Group<'a> {
 }
 
 /// Splits a lock's packages into layers, lowest first. Every package is in exactly one.
-pub fn groups<'a>(packages: &'a [Package], runtime: &Runtime) -> Vec<Group<'a>> {
+pub(super) fn groups<'a>(packages: &'a [Package], runtime: &Runtime) -> Vec<Group<'a>> {
     let large = large(packages);
     let mut groups: Vec<Group<'a>> = Vec::new();
     for name in ["base", "runtime", "libraries", "packages"] {

@@ -12,7 +12,7 @@ use crate::service::{self, ROOT, SERVER_PROGRAM};
 const PORT: u16 = 8080;
 
 /// Returns the image's configuration, from the manifest and the lock alone.
-pub fn settings(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> Settings {
+pub(super) fn settings(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> Settings {
     let manifest = inputs.manifest;
     let mut env = BTreeMap::from(
         [

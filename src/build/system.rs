@@ -10,7 +10,7 @@ use crate::layer::tree::{Content, Node, Tree, TreePath};
 use crate::lock::PackageKind;
 
 /// The two trees.
-pub struct System {
+pub(super) struct System {
     /// Goes below all packages: links of the merged `/usr`, mount points, accounts.
     pub base: Tree,
     /// Goes above them: alternatives, certificates, the loader's cache.
@@ -19,7 +19,7 @@ pub struct System {
 
 impl System {
     /// Makes both trees for these packages.
-    pub fn make(inputs: &Inputs<'_>, unpacked: &[Unpacked]) -> Result<Self> {
+    pub(super) fn make(inputs: &Inputs<'_>, unpacked: &[Unpacked]) -> Result<Self> {
         let worlds = inputs.worlds;
         let debs = worlds.debs(unpacked)?;
         let settings = Settings { platform: worlds.platform(), user: inputs.manifest.image.user };

@@ -34,7 +34,7 @@ pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<
         parts.push(Part { name: "bytecode".to_owned(), tree });
     }
     parts.push(Part { name: "system".to_owned(), tree: system.top });
-    parts.push(Part { name: "server".to_owned(), tree: server(inputs, lock)? });
+    parts.push(Part { name: "server".to_owned(), tree: server(inputs, lock) });
     for part in &mut parts {
         clamp(&mut part.tree, lock.date);
     }
@@ -47,11 +47,6 @@ pub fn project_parts(inputs: &Inputs<'_>, project: &Project) -> Vec<Part> {
     parts.extend(asset_parts("artifacts", &project.artifacts));
     parts.push(Part { name: "service".to_owned(), tree: service_tree(inputs, project) });
     parts
-}
-
-/// Everything of the image in one tree, for running it here.
-pub fn merged(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Tree> {
-    whole(dependency_parts(inputs, lock)?.iter().map(|part| &part.tree))
 }
 
 fn whole<'a>(trees: impl Iterator<Item = &'a Tree>) -> Result<Tree> {
@@ -78,7 +73,7 @@ fn package_parts(inputs: &Inputs<'_>, lock: &PlatformLock, unpacked: &[Unpacked]
     Ok(parts)
 }
 
-fn server(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Tree> {
+fn server(inputs: &Inputs<'_>, lock: &PlatformLock) -> Tree {
     let content = Content {
         digest: lock.server.sha256,
         length: lock.server.size,
@@ -88,7 +83,7 @@ fn server(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Tree> {
     let mut tree = Tree::new();
     tree.insert(path(SERVER_PROGRAM), Node::file(content, 0o755));
     tree.insert(path(&inputs.runtime.worker_path), Node::file(worker, 0o644));
-    Ok(tree)
+    tree
 }
 
 fn asset_parts(name: &str, assets: &BTreeMap<String, (Tree, Asset)>) -> Vec<Part> {

@@ -16,7 +16,7 @@ use crate::platform::Platform;
 
 /// Build the image of a model into the local store
 #[derive(Args, Debug)]
-pub struct Build {
+pub(super) struct Build {
     #[command(flatten)]
     options: Options,
     /// The image's name [default: NAME:VERSION of the manifest]
@@ -40,7 +40,7 @@ pub struct Build {
 
 /// `--locked` found something else than the lock says.
 #[derive(Debug, thiserror::Error)]
-pub enum LockedError {
+pub(super) enum LockedError {
     /// There is no lock file.
     #[error("there is no lock file `{path}`, and `--locked` rules out making one")]
     Missing {
@@ -100,7 +100,7 @@ impl Diagnose for LockedError {
 
 impl Build {
     /// Runs the subcommand.
-    pub fn run(&self, terminal: &Terminal) -> Result<()> {
+    pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let workspace = Workspace::open(&self.options, terminal)?;
         let sinks = self.output.iter().map(|output| sink::parse(output)).collect::<Result<Vec<_>, _>>()?;
         let store = ImageStore::open(terminal.home())?;

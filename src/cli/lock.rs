@@ -10,7 +10,7 @@ use crate::lock::PackageKind;
 
 /// Resolve everything over the network into mlpack.lock
 #[derive(Args, Debug)]
-pub struct Lock {
+pub(super) struct Lock {
     #[command(flatten)]
     options: Options,
     /// Resolve again, to the newest versions that fit
@@ -20,7 +20,7 @@ pub struct Lock {
 
 impl Lock {
     /// Runs the subcommand.
-    pub fn run(&self, terminal: &Terminal) -> Result<()> {
+    pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let workspace = Workspace::open(&self.options, terminal)?;
         let lock = workspace.locked(self.update)?;
         for &platform in workspace.platforms() {

@@ -16,7 +16,7 @@ use crate::sandbox::{self, Root, Session, Spec};
 
 /// Run the image's own file tree and server here, without a container engine
 #[derive(Args, Debug)]
-pub struct Serve {
+pub(super) struct Serve {
     #[command(flatten)]
     options: Options,
     /// The port to listen on
@@ -43,7 +43,7 @@ impl Diagnose for EndedError {
 
 impl Serve {
     /// Runs the subcommand: MANIFEST is a manifest file, or an image of the local store.
-    pub fn run(&self, terminal: &Terminal) -> Result<()> {
+    pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let store = ImageStore::open(terminal.home())?;
         let _in_use = store.protect()?;
         let is_image = !self.options.manifest.exists() && store.find(&self.options.manifest.to_string_lossy()).is_ok();
@@ -104,7 +104,7 @@ fn watched(workspace: &Workspace) -> Vec<PathBuf> {
     let assets = manifest.artifacts.values().chain(manifest.datasets.values()).map(|asset| asset.path.clone());
     [manifest.path.clone(), manifest.service.file.clone()]
         .into_iter()
-        .chain(manifest.code.clone())
+        .chain(manifest.code.iter().map(|file| manifest.root.join(file)))
         .chain(assets)
         .collect()
 }

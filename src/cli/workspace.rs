@@ -20,7 +20,7 @@ use crate::runtime::Runtime;
 
 /// Options of every subcommand that resolves or builds.
 #[derive(Args, Debug)]
-pub struct Options {
+pub(super) struct Options {
     /// The model manifest
     #[arg(default_value = "manifest.yaml")]
     pub manifest: PathBuf,
@@ -49,7 +49,7 @@ pub struct Options {
 
 /// The server program cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
+pub(super) enum ServerError {
     /// There is none.
     #[error("there is no mlpack-server for {platform} at `{}`", path.display())]
     Missing {
@@ -83,7 +83,7 @@ impl Diagnose for ServerError {
 }
 
 /// A manifest with its lock file.
-pub struct Workspace {
+pub(super) struct Workspace {
     /// The manifest.
     pub manifest: Manifest,
     /// The runtime that it asks for.
@@ -99,7 +99,7 @@ pub struct Workspace {
 
 impl Workspace {
     /// Reads the manifest that the options name.
-    pub fn open(options: &Options, terminal: &Terminal) -> Result<Self> {
+    pub(super) fn open(options: &Options, terminal: &Terminal) -> Result<Self> {
         let manifest = manifest::load(&options.manifest)?;
         let runtime = Runtime::find(&manifest.runtime.language.to_string(), &manifest.runtime.version)?;
         let platforms =
@@ -125,22 +125,22 @@ impl Workspace {
     }
 
     /// The platforms to lock or build.
-    pub fn platforms(&self) -> &[Platform] {
+    pub(super) fn platforms(&self) -> &[Platform] {
         &self.platforms
     }
 
     /// The platform of this machine, which is what can be served here.
-    pub fn host_platform(&self) -> Result<Platform> {
+    pub(super) fn host_platform(&self) -> Result<Platform> {
         Platform::host().filter(|host| self.platforms.contains(host)).ok_or_else(|| HostError.into())
     }
 
     /// The packaging worlds for one platform.
-    pub fn worlds(&self, platform: Platform) -> Result<Worlds> {
+    pub(super) fn worlds(&self, platform: Platform) -> Result<Worlds> {
         Worlds::new(self.terminal.home(), &self.http, &self.settings, &self.manifest, &self.runtime, platform)
     }
 
     /// Returns the server program for a platform, checked to be a static program for it.
-    pub fn server(&self, platform: Platform) -> Result<PathBuf> {
+    pub(super) fn server(&self, platform: Platform) -> Result<PathBuf> {
         let path = self.server.clone().unwrap_or_else(|| beside(platform));
         if !path.is_file() {
             return Err(ServerError::Missing { platform, path }.into());
@@ -152,7 +152,7 @@ impl Workspace {
     }
 
     /// Returns the lock file, checked to fit the manifest; `None` where there is none yet.
-    pub fn lock(&self) -> Result<Option<Lock>> {
+    pub(super) fn lock(&self) -> Result<Option<Lock>> {
         let Some(lock) = Lock::read(&self.lock_path)? else { return Ok(None) };
         request::check(&lock, &request::lines(&self.manifest)?, &self.lock_path)?;
         Ok(Some(lock))
@@ -161,7 +161,7 @@ impl Workspace {
     /// Returns a lock that has every platform asked for: the one that is there, completed, or with `update` a new one.
     ///
     /// The file is written when anything in it changed.
-    pub fn locked(&self, update: bool) -> Result<Lock> {
+    pub(super) fn locked(&self, update: bool) -> Result<Lock> {
         let present = if update { self.lock().ok().flatten() } else { self.lock()? };
         let requested = request::lines(&self.manifest)?;
         let mut lock = present.clone().unwrap_or_else(|| Lock {
@@ -194,7 +194,7 @@ impl Workspace {
     }
 
     /// Returns what a build of one platform is made of.
-    pub fn inputs<'a>(
+    pub(super) fn inputs<'a>(
         &'a self,
         worlds: &'a Worlds,
         compression: crate::layer::Compression,
@@ -270,7 +270,7 @@ fn source_date_epoch() -> Result<Option<i64>> {
 }
 
 /// Writes the lock with a new record of the built image, if it differs.
-pub fn record(
+pub(super) fn record(
     lock: &mut Lock,
     platform: Platform,
     path: &Path,

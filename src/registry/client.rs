@@ -178,7 +178,7 @@ impl Client {
     /// Answers a challenge, and returns the header that does.
     fn answer(&self, response: &Response, scopes: &[String]) -> Result<Option<Arc<str>>, RegistryError> {
         let headers = response.headers().get_all(WWW_AUTHENTICATE);
-        let Some(challenge) = headers.iter().filter_map(|value| Challenge::parse(value.to_str().ok()?)).next() else {
+        let Some(challenge) = headers.iter().find_map(|value| Challenge::parse(value.to_str().ok()?)) else {
             return Ok(None);
         };
         let header: Arc<str> = match challenge {

@@ -200,17 +200,17 @@ mod tests {
         Credentials::new(vec![folder.path().join("none"), path]).find(registry, repository).unwrap()
     }
 
-    fn password(user: &str, password: &str) -> Option<Credential> {
-        Some(Credential::Password { user: user.to_owned(), password: password.to_owned() })
+    fn password(user: &str, password: &str) -> Credential {
+        Credential::Password { user: user.to_owned(), password: password.to_owned() }
     }
 
     #[test]
     fn entries_are_found_by_registry_and_by_path() {
         let file = r#"{"auths": {"r.example.org": {"auth": "YTpi"}, "r.example.org/team": {"auth": "Yzpk"},
                        "https://index.docker.io/v1/": {"auth": "ZTpm"}, "t.example.org": {"identitytoken": "xyz"}}}"#;
-        assert_eq!(find(file, "r.example.org", "other/x"), password("a", "b"));
-        assert_eq!(find(file, "r.example.org", "team/x"), password("c", "d"));
-        assert_eq!(find(file, "docker.io", "library/x"), password("e", "f"));
+        assert_eq!(find(file, "r.example.org", "other/x"), Some(password("a", "b")));
+        assert_eq!(find(file, "r.example.org", "team/x"), Some(password("c", "d")));
+        assert_eq!(find(file, "docker.io", "library/x"), Some(password("e", "f")));
         assert_eq!(find(file, "t.example.org", "x"), Some(Credential::IdentityToken("xyz".to_owned())));
         assert_eq!(find(file, "none.example.org", "x"), None);
     }
@@ -227,8 +227,8 @@ mod tests {
         std::fs::write(&path, r#"{"auths": {"a": {"auth": "eDp5"}}, "other": 1}"#).unwrap();
         store(&path, "b", Some(("u", "p"))).unwrap();
         let credentials = Credentials::new(vec![path.clone()]);
-        assert_eq!(credentials.find("b", "x").unwrap(), password("u", "p"));
-        assert_eq!(credentials.find("a", "x").unwrap(), password("x", "y"));
+        assert_eq!(credentials.find("b", "x").unwrap(), Some(password("u", "p")));
+        assert_eq!(credentials.find("a", "x").unwrap(), Some(password("x", "y")));
         store(&path, "b", None).unwrap();
         assert_eq!(credentials.find("b", "x").unwrap(), None);
         assert!(std::fs::read_to_string(&path).unwrap().contains("other"));
