@@ -277,7 +277,7 @@ mod tests {
     }
 
     fn column(more: &Value) -> Value {
-        let mut column = json!({"name": "x", "type": "integer", "nullable": false, "default": null, "example": null,
+        let mut column = json!({"name": "x", "type": "integer", "nullable": false, "example": null,
             "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
         column.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
         column

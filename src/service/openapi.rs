@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     fn column(more: &Value) -> Column {
-        let mut column = json!({"name": "x", "type": "integer", "nullable": false, "default": null, "example": null,
+        let mut column = json!({"name": "x", "type": "integer", "nullable": false, "example": null,
             "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
         column.as_object_mut().unwrap().append(&mut more.as_object().unwrap().clone());
         serde_json::from_value(column).unwrap()

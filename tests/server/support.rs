@@ -22,7 +22,7 @@ pub(crate) fn table(columns: &[Value]) -> Value {
 
 /// A column with everything left out that `more` does not say.
 pub(crate) fn column(name: &str, kind: &str, more: Value) -> Value {
-    let mut column = json!({"name": name, "type": kind, "nullable": false, "default": null, "example": null,
+    let mut column = json!({"name": name, "type": kind, "nullable": false, "example": null,
         "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
     let Value::Object(mut more) = more else { panic!("columns have members") };
     column.as_object_mut().unwrap().append(&mut more);

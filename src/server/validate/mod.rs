@@ -139,8 +139,12 @@ mod tests {
     }
 
     fn column(name: &str, kind: &str, default: &Value) -> Value {
-        json!({"name": name, "type": kind, "nullable": false, "default": default, "example": null,
-            "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null})
+        let mut column = json!({"name": name, "type": kind, "nullable": false, "example": null,
+            "description": "", "enum": [], "minimum": null, "maximum": null, "max_length": null});
+        if !default.is_null() {
+            column["default"] = default.clone();
+        }
+        column
     }
 
     fn read(columns: &Value, body: &str) -> Result<Payload, Failure> {

@@ -265,7 +265,7 @@ mod tests {
     /// An endpoint whose input and output are the same table of every type.
     fn echo() -> Endpoint {
         let column = |name: &str, kind: &str, nullable: bool, choices: serde_json::Value| {
-            json!({"name": name, "type": kind, "nullable": nullable, "default": null, "example": null,
+            json!({"name": name, "type": kind, "nullable": nullable, "example": null,
                 "description": "", "enum": choices, "minimum": null, "maximum": null, "max_length": null})
         };
         let table = json!({"type": "table", "columns": [
