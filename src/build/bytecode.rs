@@ -1,13 +1,13 @@
 //! The layer of compiled Python modules: the image's own interpreter compiles them, in the sandbox, without network.
 
 use super::Inputs;
+use crate::digest::Digest;
+use crate::ecosystem::Unpacked;
 use crate::ecosystem::pypi::Python;
-use crate::ecosystem::pypi::bytecode::{self, FORMAT};
+use crate::ecosystem::pypi::bytecode;
 use crate::error::{Diagnose, Exit, Result};
-use crate::fetch::derived::Derived;
 use crate::fs;
-use crate::layer::tree::{Kind, Source, Tree, TreePath};
-use crate::lock::{PackageKind, PlatformLock};
+use crate::layer::tree::{Kind, Tree, TreePath};
 use crate::platform::Platform;
 use crate::sandbox::{self, Bind, Root, Spec, Streams};
 
@@ -33,10 +33,11 @@ impl Diagnose for CompileError {
     }
 }
 
-/// Returns the compiled modules of everything in `whole`; `None` for a runtime that has none, or another platform's.
+/// Returns the compiled modules of all packages; `None` for a runtime that has none, or another platform's.
 ///
-/// An image for a processor that this machine cannot run goes without: it is warned of, and the lock's digest says so.
-pub(super) fn compile(inputs: &Inputs<'_>, lock: &PlatformLock, whole: Tree) -> Result<Option<Tree>> {
+/// `whole` is the tree of the image so far. Each package's modules are compiled once on a machine, and remembered. An
+/// image for a processor that this machine cannot run goes without: it is warned of.
+pub(super) fn compile(inputs: &Inputs<'_>, unpacked: &[Unpacked], whole: Tree) -> Result<Option<Tree>> {
     let worlds = inputs.worlds;
     if inputs.runtime.language != "python" {
         return Ok(None);
@@ -46,40 +47,31 @@ pub(super) fn compile(inputs: &Inputs<'_>, lock: &PlatformLock, whole: Tree) -> 
         worlds.report().warn(message, Some("build it on such a machine for a faster start".to_owned()));
         return Ok(None);
     }
-    let key = Derived::key("bytecode", &(FORMAT, crate::layer::FORMAT, &inputs.runtime.version, sources(inputs, lock)));
-    if let Some(tree) = worlds.derived().get::<Tree>(&key).filter(|tree| is_there(inputs, tree)) {
-        return Ok(Some(tree));
-    }
-    worlds.report().say("Compiling Python modules");
-    let tree = run(inputs, whole)?;
-    worlds.derived().put(&key, &tree)?;
-    Ok(Some(tree))
-}
-
-/// The digests of the interpreter and of everything that may be compiled.
-fn sources<'a>(inputs: &Inputs<'_>, lock: &'a PlatformLock) -> Vec<&'a crate::digest::Digest> {
-    let counts = |package: &&crate::lock::Package| {
-        package.kind == PackageKind::Wheel
-            || inputs.runtime.packages.contains(&package.name)
-            || package.path.contains("/python")
-    };
-    lock.packages.iter().filter(counts).map(|package| &package.sha256).collect()
-}
-
-fn is_there(inputs: &Inputs<'_>, tree: &Tree) -> bool {
-    let pack = tree.iter().find_map(|(_, node)| match node.content()?.source {
-        Source::Pack { pack, .. } => Some(pack),
-        _ => None,
-    });
-    pack.is_none_or(|pack| inputs.worlds.blobs().has(&pack))
-}
-
-fn run(inputs: &Inputs<'_>, mut whole: Tree) -> Result<Tree> {
-    let worlds = inputs.worlds;
     let python: Python = inputs.runtime.version.parse()?;
-    let modules = bytecode::plan(&whole, &python);
-    // Compiling reads sources alone: the packages' libraries need not be written to disk for it.
+    let is_interpreter = |unpacked: &&Unpacked| inputs.runtime.packages.contains(&unpacked.package.name);
+    let interpreter: Vec<_> = unpacked.iter().filter(is_interpreter).map(|unpacked| unpacked.package.sha256).collect();
+    let (mut compiled, mut waiting) = (Tree::new(), Vec::new());
+    for package in unpacked {
+        let modules = bytecode::plan(&package.tree, &python);
+        let key = bytecode::key(&package.package.sha256, &interpreter);
+        match bytecode::recall(worlds.derived(), worlds.blobs(), &key)? {
+            _ if modules.is_empty() => {}
+            Some(tree) => compiled.merge(tree)?,
+            None => waiting.push((key, modules)),
+        }
+    }
+    if !waiting.is_empty() {
+        worlds.report().say("Compiling Python modules");
+        compiled.merge(run(inputs, &python, &waiting, whole)?)?;
+    }
+    Ok(Some(compiled))
+}
+
+/// Compiles modules, remembers those of each package under its key, and returns them all.
+fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)], mut whole: Tree) -> Result<Tree> {
+    let worlds = inputs.worlds;
     let site = python.site();
+    // Compiling reads sources alone: the packages' libraries need not be written to disk for it.
     whole.retain(|path, node| {
         !path.is_below(&site) || matches!(node.kind, Kind::Directory) || path.as_str().ends_with(".py")
     });
@@ -91,11 +83,19 @@ fn run(inputs: &Inputs<'_>, mut whole: Tree) -> Result<Tree> {
     fs::create_dir_all(&output)?;
     sandbox::layout::layout(worlds.blobs(), &whole, &root)?;
     let processes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let job = bytecode::job(&modules, &python, &format!("/{OUTPUT}"), processes);
-    let target = TreePath::new(OUTPUT)?;
-    let binds = vec![Bind { host: output.clone(), target, writable: true }];
-    execute(Root { layers: vec![root], binds }, job, folder.path())?;
-    Ok(bytecode::collect(worlds.blobs(), &output, &modules, &python)?)
+    let modules: Vec<_> = waiting.iter().flat_map(|(_, modules)| modules.clone()).collect();
+    let job = bytecode::job(&modules, python, &format!("/{OUTPUT}"), processes);
+    let binds = vec![Bind { host: output.clone(), target: TreePath::new(OUTPUT)?, writable: true }];
+    execute(Root { layers: vec![root.clone()], binds }, job, folder.path())?;
+    let mut compiled = Tree::new();
+    for (key, modules) in waiting {
+        let tree = bytecode::collect(worlds.blobs(), &output, modules, python)?;
+        bytecode::remember(worlds.derived(), key, &tree)?;
+        compiled.merge(tree)?;
+    }
+    // The laid-out folders may be read-only, which a temporary folder does not expect when it goes.
+    sandbox::layout::remove_tree(&root)?;
+    Ok(compiled)
 }
 
 /// Runs the job; its input and what it prints go through files, so that neither side can block the other.

@@ -30,7 +30,7 @@ pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<
     let system = system::System::make(inputs, &unpacked)?;
     let mut parts = package_parts(inputs, lock, &unpacked, system.base)?;
     let whole = whole(parts.iter().map(|part| &part.tree).chain([&system.top]))?;
-    if let Some(tree) = bytecode::compile(inputs, lock, whole)? {
+    if let Some(tree) = bytecode::compile(inputs, &unpacked, whole)? {
         parts.push(Part { name: "bytecode".to_owned(), tree });
     }
     parts.push(Part { name: "system".to_owned(), tree: system.top });
