@@ -249,7 +249,7 @@ impl Lock {
 
     /// Returns the file's text.
     pub fn to_text(&self) -> String {
-        let body = toml::to_string(self).expect("a lock holds only what TOML can");
+        let body = toml::to_string_pretty(self).expect("a lock holds only what TOML can");
         format!("# Written by `mlpack lock`. Keep it in version control; do not edit it.\n{body}")
     }
 

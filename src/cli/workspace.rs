@@ -43,7 +43,7 @@ pub(super) struct Options {
     #[arg(long, env = "MLPACK_UV", value_name = "FILE")]
     pub uv: Option<PathBuf>,
     /// A file of OpenPGP keys trusted beside Debian's own (repeatable)
-    #[arg(long = "debian-keyring", value_name = "FILE")]
+    #[arg(long = "debian-keyring", env = "MLPACK_DEBIAN_KEYRING", value_delimiter = ':', value_name = "FILE")]
     pub debian_keyrings: Vec<PathBuf>,
 }
 
