@@ -233,3 +233,55 @@ fn asset_digest(tree: &Tree) -> Digest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn read(file: &Path) -> Result<Tree, ProjectError> {
+        let derived = tempfile::tempdir().unwrap();
+        let mut tree = Tree::new();
+        Reader { derived: &Derived::new(derived.path()) }.add(file, "opt/x", &mut tree)?;
+        Ok(tree)
+    }
+
+    #[test]
+    fn permissions_say_only_whether_a_file_is_a_program() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("data", 0o600), ("open", 0o666), ("program", 0o700)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("__pycache__")).unwrap();
+        let tree = read(folder.path()).unwrap();
+        let listed: Vec<_> = tree.iter().map(|(path, node)| (path.as_str(), node.mode)).collect();
+        assert_eq!(listed, [("opt/x", 0o755), ("opt/x/data", 0o644), ("opt/x/open", 0o644), ("opt/x/program", 0o755)]);
+    }
+
+    #[test]
+    fn a_link_in_a_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/etc/passwd", folder.path().join("secrets")).unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert!(matches!(error, ProjectError::Kind { kind: "a symbolic link", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_just_changed_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let derived = tempfile::tempdir().unwrap();
+        let derived = Derived::new(derived.path());
+        let file = folder.path().join("model");
+        let digest = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let mut tree = Tree::new();
+            Reader { derived: &derived }.add(&file, "opt/x", &mut tree).unwrap();
+            tree.get("opt/x").unwrap().content().unwrap().digest
+        };
+        assert_eq!(digest("one"), Digest::of(b"one"));
+        assert_eq!(digest("two"), Digest::of(b"two"));
+    }
+}
