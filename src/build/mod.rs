@@ -24,6 +24,7 @@ use crate::image::{self, Descriptor, Image, ImageStore};
 use crate::layer::{self, Compression, FORMAT, Layer};
 use crate::lock::{ImageLock, LayerLock, PlatformLock};
 use crate::manifest::Manifest;
+use crate::platform::Platform;
 use crate::runtime::Runtime;
 use crate::service;
 use project::Project;
@@ -80,17 +81,20 @@ fn fingerprint(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> D
 
 /// The digest of everything that the dependency layers depend on.
 fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
-    let (image, runtime) = (&inputs.manifest.image, inputs.runtime);
-    let program = (FORMAT, env!("CARGO_PKG_VERSION"), Digest::of(runtime.worker.as_bytes()), &runtime.base);
-    let inputs = (inputs.compression.to_string(), inputs.worlds.platform(), image.user);
-    Derived::key("dependencies", &(program, inputs, &lock.packages, &lock.server, lock.date))
+    let platform = inputs.worlds.platform();
+    let Runtime { language, version, base, packages, worker_path, worker, .. } = inputs.runtime;
+    let runtime = (language, version, base, packages, worker_path, Digest::of(worker.as_bytes()));
+    // Whether this machine can compile modules for the platform: a home folder may be shared with one that can.
+    let machine = (FORMAT, env!("CARGO_PKG_VERSION"), Platform::host() == Some(platform));
+    let settings = (inputs.compression.to_string(), platform, inputs.manifest.image.user);
+    Derived::key("dependencies", &(machine, runtime, settings, &lock.packages, &lock.server, lock.date))
 }
 
 /// The image of an earlier build with the same inputs, where the store still has it.
 fn known(store: &ImageStore, derived: &Derived, fingerprint: &Digest) -> Option<(Image, ImageLock)> {
     let (descriptor, record): (Descriptor, ImageLock) = derived.get(&Derived::key("image", fingerprint))?;
     let image = store.read(&descriptor).ok()?;
-    let whole = record.layers.iter().all(|layer| store.blobs().has(&layer.digest));
+    let whole = image.layers().iter().all(|layer| store.blobs().holds(&layer.digest, layer.size));
     whole.then_some((image, record))
 }
 
@@ -99,7 +103,8 @@ fn dependency_layers(inputs: &Inputs<'_>, lock: &PlatformLock, store: &ImageStor
     let derived = inputs.worlds.derived();
     let key = dependency_key(inputs, lock);
     let known: Option<Vec<(String, Layer)>> = derived.get(&key);
-    if let Some(layers) = known.filter(|layers| layers.iter().all(|(_, layer)| store.blobs().has(&layer.digest))) {
+    let is_there = |(_, layer): &(String, Layer)| store.blobs().holds(&layer.digest, layer.size);
+    if let Some(layers) = known.filter(|layers| layers.iter().all(is_there)) {
         return Ok(layers);
     }
     let layers = write_all(inputs, store, tree::dependency_parts(inputs, lock)?)?;

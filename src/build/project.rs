@@ -50,8 +50,8 @@ pub enum ProjectError {
         /// What is wrong with its name.
         source: PathError,
     },
-    /// Something that is neither a file nor a folder.
-    #[error("`{}` is {kind}: only files and folders can be packed", file.display())]
+    /// Something that is neither a file nor a folder, or has no name that an image can hold.
+    #[error("`{}` is {kind}: only files and folders with readable names can be packed", file.display())]
     Kind {
         /// The path.
         file: PathBuf,
@@ -159,24 +159,27 @@ impl Reader<'_> {
     fn add(&self, file: &Path, target: &str, tree: &mut Tree) -> Result<(), ProjectError> {
         for entry in WalkDir::new(file).follow_root_links(true).sort_by_file_name() {
             let entry = entry.map_err(|source| ProjectError::Walk { folder: file.to_owned(), source })?;
-            let inside = entry.path().strip_prefix(file).unwrap_or(entry.path()).to_string_lossy();
-            if is_scrap(&inside) {
+            let refuse = |kind| ProjectError::Kind { file: entry.path().to_owned(), kind };
+            if entry.path_is_symlink() && entry.depth() > 0 {
+                return Err(refuse("a symbolic link"));
+            }
+            let inside = entry.path().strip_prefix(file).unwrap_or(entry.path());
+            let inside = inside.to_str().ok_or_else(|| refuse("named in another encoding than UTF-8"))?;
+            if is_scrap(inside) {
                 continue;
             }
             let target = if inside.is_empty() { target.to_owned() } else { format!("{target}/{inside}") };
             let path = TreePath::new(&target)
                 .map_err(|source| ProjectError::Path { file: entry.path().to_owned(), source })?;
             let metadata = fs::metadata(entry.path())?;
-            let node = if entry.path_is_symlink() && entry.depth() > 0 {
-                return Err(ProjectError::Kind { file: entry.path().to_owned(), kind: "a symbolic link" });
-            } else if metadata.is_dir() {
+            let node = if metadata.is_dir() {
                 Node::directory()
             } else if metadata.is_file() {
                 // Permissions depend on the umask of whoever made the file; only "executable" means something.
                 let mode = if metadata.mode() & 0o100 == 0 { 0o644 } else { 0o755 };
                 Node::file(self.content(entry.path(), &metadata)?, mode)
             } else {
-                return Err(ProjectError::Kind { file: entry.path().to_owned(), kind: "neither a file nor a folder" });
+                return Err(refuse("neither a file nor a folder"));
             };
             tree.insert(path, node);
         }

@@ -73,7 +73,7 @@ impl Upload<'_> {
         if self.is_present()? {
             return Ok(Outcome::Present);
         }
-        if !self.store.has(&self.digest) {
+        if !self.store.holds(&self.digest, self.size) {
             return Err(RegistryError::MissingBlob { digest: self.digest });
         }
         let mut session = None;
@@ -88,8 +88,17 @@ impl Upload<'_> {
             Some(session) => session,
             None => self.open()?,
         };
-        self.send(session)?;
+        self.send(session).map_err(|error| self.blame(error))?;
         Ok(Outcome::Sent)
+    }
+
+    /// A registry that refuses the bytes may be right: a damaged blob goes, so that the next build makes it again.
+    fn blame(&self, error: RegistryError) -> RegistryError {
+        let refused = error.status().is_some_and(|status| status.is_client_error());
+        if refused && matches!(self.store.get(&self.digest), Ok(None)) {
+            return RegistryError::MissingBlob { digest: self.digest };
+        }
+        error
     }
 
     fn is_present(&self) -> Result<bool, RegistryError> {
