@@ -156,7 +156,7 @@ pub struct Library {
     pub soname: String,
     /// The package that has it, as `deb:libstdc++6`, or `host` where the machine that runs the image must have it.
     pub provider: String,
-    /// The packages whose objects need it, as `wheel:numpy`. Sorted.
+    /// Whose objects need it: packages as `wheel:numpy`, else `artifact:NAME` or `service`. Sorted.
     pub needed_by: Vec<String>,
 }
 

@@ -35,6 +35,8 @@ pub struct Runtime {
     pub version: String,
     /// The Debian release that has this version.
     pub suite: String,
+    /// Every version of the language that can be had, with its Debian release.
+    pub versions: BTreeMap<String, String>,
     /// The command that starts a worker, with absolute paths in the image.
     pub command: Vec<String>,
     /// Environment variables for workers.
@@ -121,6 +123,7 @@ impl Description {
             language: self.language.clone(),
             version: version.to_owned(),
             suite: suite.to_owned(),
+            versions: self.versions.clone(),
             command: fill(&self.command),
             environment: self.environment.clone(),
             base: fill(&self.base),

@@ -5,6 +5,8 @@
 //! own bytes tell what they need.
 
 mod libraries;
+mod problems;
+mod providers;
 pub mod request;
 
 use crate::ecosystem::Worlds;
@@ -13,6 +15,15 @@ use crate::error::Result;
 use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
 use crate::manifest::{Libraries, Manifest};
 use crate::runtime::Runtime;
+
+/// What is resolved, and from what.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    manifest: &'a Manifest,
+    runtime: &'a Runtime,
+    worlds: &'a Worlds,
+    archive: &'a Archive,
+}
 
 /// Chooses everything for one platform.
 ///
@@ -30,7 +41,7 @@ pub fn resolve(
     packages.extend(system_packages(manifest, runtime, &archive)?);
     let mut libraries = Vec::new();
     if manifest.system.libraries == Libraries::Elf {
-        let found = libraries::close(worlds, &archive, manifest, &packages)?;
+        let found = libraries::close(&Request { manifest, runtime, worlds, archive: &archive }, &packages)?;
         packages.extend(found.packages);
         libraries = found.edges;
     }
