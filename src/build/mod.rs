@@ -81,7 +81,8 @@ fn fingerprint(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> D
 /// The digest of everything that the dependency layers depend on.
 fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
     let (image, runtime) = (&inputs.manifest.image, inputs.runtime);
-    let program = (FORMAT, env!("CARGO_PKG_VERSION"), Digest::of(runtime.worker.as_bytes()), &runtime.base);
+    let worker = Derived::key("worker", &runtime.worker);
+    let program = (FORMAT, env!("CARGO_PKG_VERSION"), worker, &runtime.base, &runtime.left_out);
     let inputs = (inputs.compression.to_string(), inputs.worlds.platform(), image.user);
     Derived::key("dependencies", &(program, inputs, &lock.packages, &lock.server, lock.date))
 }

@@ -7,8 +7,10 @@ use crate::ecosystem::Worlds;
 use crate::ecosystem::debian::{Archive, Root};
 use crate::elf::{Closure, Missing, Resolution};
 use crate::error::Result;
+use crate::layer::tree::TreePath;
 use crate::lock::{Library, Package};
 use crate::manifest::Manifest;
+use crate::runtime::Runtime;
 
 /// What the closure added.
 pub(super) struct Found {
@@ -22,10 +24,20 @@ pub(super) struct Found {
 ///
 /// A library that no package of the release has is warned of: the objects that need it may be optional parts of their
 /// package.
-pub(super) fn close(worlds: &Worlds, archive: &Archive, manifest: &Manifest, packages: &[Package]) -> Result<Found> {
+pub(super) fn close(
+    worlds: &Worlds,
+    archive: &Archive,
+    manifest: &Manifest,
+    runtime: &Runtime,
+    packages: &[Package],
+) -> Result<Found> {
     let mut closure = Closure::new(worlds.platform());
+    let unasked =
+        |path: &TreePath| runtime.optional.get(path.as_str()).is_some_and(|by| !manifest.system.packages.contains(by));
     for unpacked in worlds.unpack(packages)? {
-        closure.add(&owner(&unpacked.package), worlds.scan(&unpacked.tree)?, &unpacked.tree);
+        let mut objects = worlds.scan(&unpacked.tree)?;
+        objects.retain(|(path, _)| !unasked(path));
+        closure.add(&owner(&unpacked.package), objects, &unpacked.tree);
     }
     let mut added: Vec<Package> = Vec::new();
     // A library is asked for once: what is still missing after that, nobody has.
