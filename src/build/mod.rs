@@ -82,8 +82,8 @@ fn fingerprint(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> D
 /// The digest of everything that the dependency layers depend on.
 fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
     let platform = inputs.worlds.platform();
-    let Runtime { language, version, base, packages, worker_path, worker, .. } = inputs.runtime;
-    let runtime = (language, version, base, packages, worker_path, Digest::of(worker.as_bytes()));
+    let Runtime { language, version, base, packages, left_out, worker, .. } = inputs.runtime;
+    let runtime = (language, version, base, packages, left_out, worker);
     // Whether this machine can compile modules for the platform: a home folder may be shared with one that can.
     let machine = (FORMAT, env!("CARGO_PKG_VERSION"), Platform::host() == Some(platform));
     let settings = (inputs.compression.to_string(), platform, inputs.manifest.image.user);

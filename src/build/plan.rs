@@ -35,7 +35,7 @@ pub(super) fn groups<'a>(packages: &'a [Package], runtime: &Runtime) -> Vec<Grou
         } else if large.contains(&package) {
             groups.push(Group { name: package.name.clone(), packages: vec![package] });
             continue;
-        } else if package.kind == PackageKind::Deb {
+        } else if package.kind == PackageKind::Deb && !package.name.starts_with("r-") {
             "libraries"
         } else {
             "packages"

@@ -9,6 +9,7 @@ use crate::ecosystem::Unpacked;
 use crate::ecosystem::debian::Root;
 use crate::elf::{Closure, Missing, Resolution, names};
 use crate::error::Result;
+use crate::layer::tree::TreePath;
 use crate::lock::{Library, Package};
 
 /// What the closure added.
@@ -30,13 +31,20 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
         added: Vec::new(),
     };
     for unpacked in request.worlds.unpack(packages)? {
-        let objects = request.worlds.scan(&unpacked.tree)?;
+        let mut objects = request.worlds.scan(&unpacked.tree)?;
+        objects.retain(|(path, _)| !is_unasked(request, path));
         search.closure.add(&owner(&unpacked.package), objects, &unpacked.tree);
     }
     search.add_project()?;
     let resolution = search.run()?;
     problems::tell(request, &search.providers, &resolution)?;
     Ok(Found { packages: search.added, edges: resolution.edges })
+}
+
+/// Whether an object is a part of the runtime that works only with a package that the manifest does not name.
+fn is_unasked(request: &Request<'_>, path: &TreePath) -> bool {
+    let needed = request.runtime.optional.get(path.as_str());
+    needed.is_some_and(|package| !request.manifest.system.packages.contains(package))
 }
 
 /// The state of the search.
