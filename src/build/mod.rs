@@ -1,11 +1,10 @@
 //! Lock → image: a pure function of the lock, the bytes it names and the project's own files.
 //!
-//! Nothing is chosen here. [`plan`] says which packages share a layer, [`project`] reads the user's files, [`bytecode`]
-//! compiles Python in the sandbox, [`system`] makes what depends on the whole; this file puts them in order.
+//! Nothing is chosen here. [`plan`] says which packages share a layer, [`bytecode`] compiles Python in the sandbox,
+//! [`system`] makes what depends on the whole; this file puts them in order.
 
 mod bytecode;
 mod plan;
-pub mod project;
 mod settings;
 mod system;
 pub mod tree;
@@ -25,9 +24,9 @@ use crate::layer::{self, Compression, FORMAT, Layer};
 use crate::lock::{ImageLock, LayerLock, PlatformLock};
 use crate::manifest::Manifest;
 use crate::platform::Platform;
+use crate::project::Project;
 use crate::runtime::Runtime;
 use crate::service;
-use project::Project;
 use tree::Part;
 
 /// What a build is made of, beside the lock.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::project::Project;
 use super::{Inputs, bytecode, plan, system};
 use crate::ecosystem::Unpacked;
 use crate::error::Result;
@@ -10,6 +9,7 @@ use crate::fs;
 use crate::layer::FIXED_MTIME;
 use crate::layer::tree::{Content, Node, Source, Tree, TreePath};
 use crate::lock::PlatformLock;
+use crate::project::Project;
 use crate::service::{self, Asset, MANIFEST_FILE, OPENAPI_FILE, ROOT, SERVER_PROGRAM, SERVICE_FILE};
 
 /// An artifact or dataset of this many bytes gets a layer of its own.

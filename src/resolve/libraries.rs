@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::providers::Providers;
 use super::{Request, owner, problems};
-use crate::build::project::Project;
 use crate::ecosystem::Unpacked;
 use crate::ecosystem::debian::Root;
 use crate::elf::{Closure, Missing, Resolution, names};
 use crate::error::Result;
 use crate::layer::tree::TreePath;
 use crate::lock::{Library, Package};
+use crate::project::Project;
 
 /// What the closure added.
 pub(super) struct Found {
