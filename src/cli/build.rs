@@ -134,8 +134,7 @@ impl Build {
         if self.push {
             line = super::push::push(terminal, &store, &descriptor, &name, &self.push_options)?;
         }
-        terminal.result(&line, &json!({ "reference": line, "digest": digest }));
-        Ok(())
+        terminal.result(&line, &json!({ "reference": line, "digest": digest }))
     }
 
     fn name(&self, workspace: &Workspace) -> Result<String> {

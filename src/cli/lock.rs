@@ -35,7 +35,6 @@ impl Lock {
                 workspace.lock_path.display()
             ));
         }
-        terminal.result("", &json!({ "lock": workspace.lock_path }));
-        Ok(())
+        terminal.result("", &json!({ "lock": workspace.lock_path }))
     }
 }

@@ -14,7 +14,6 @@ impl Schema {
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "every subcommand is run in the same way")]
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let schema = manifest::json_schema();
-        terminal.result(&format!("{schema:#}"), &schema);
-        Ok(())
+        terminal.result(&format!("{schema:#}"), &schema)
     }
 }
