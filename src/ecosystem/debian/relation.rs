@@ -8,7 +8,7 @@ use std::fmt;
 use super::version;
 
 /// One alternative: a package name, maybe with an architecture and a version constraint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Relation<'a> {
     /// The name of a package, real or virtual.
     pub name: &'a str,
@@ -19,7 +19,7 @@ pub struct Relation<'a> {
 }
 
 /// A comparison with a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Constraint<'a> {
     /// How to compare.
     pub operator: Operator,
@@ -28,7 +28,7 @@ pub struct Constraint<'a> {
 }
 
 /// The comparisons that Debian has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `<<`
     Earlier,

@@ -2,6 +2,7 @@
 
 use super::super::index::Index;
 use super::*;
+use crate::error::{Diagnose as _, Exit};
 
 /// Returns a catalog of stanzas: each line is a name, maybe `=version`, and fields separated by `;`.
 fn catalog(lines: &str) -> Catalog {
