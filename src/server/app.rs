@@ -13,6 +13,7 @@ use super::contract::{ContractError, Endpoint};
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
+use super::metrics::Metrics;
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -30,6 +31,8 @@ pub struct App {
     pub queue: Queue,
     /// Starts and reaps workers.
     pub reaper: Reaper,
+    /// What has been counted since the start.
+    pub metrics: Metrics,
     /// How many workers there should be.
     pub workers: usize,
     /// How many threads each worker's numeric libraries should use.
@@ -56,6 +59,7 @@ impl App {
         let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
         Ok(Self {
             openapi: openapi::document(&service).to_string().into(),
+            metrics: Metrics::new(endpoints.len()),
             endpoints,
             queue,
             reaper: Reaper::default(),
@@ -76,7 +80,7 @@ impl App {
             return Err(Failure::new(Code::NotReady, "no worker is ready"));
         }
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Request { endpoint, payload, answer, suspect: false })?;
+        self.queue.push(Request { endpoint, payload, answer, suspect: false, arrived: Instant::now() })?;
         match timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),
@@ -97,6 +101,11 @@ impl App {
     /// Returns how many workers are ready.
     pub fn ready_workers(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the model can be called.
+    pub fn is_ready(&self) -> bool {
+        self.ready_workers() > 0 && !self.is_draining()
     }
 
     /// Notes that one worker more is ready.
@@ -123,6 +132,11 @@ impl App {
         }
         self.running.fetch_add(1, Ordering::Relaxed);
         Ok(Running(self))
+    }
+
+    /// Returns how many requests are running.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Returns whether new requests are refused.

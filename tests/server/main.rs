@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod observe;
 mod support;
+mod v2;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
