@@ -14,6 +14,7 @@ use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
 use super::metrics::Metrics;
+use super::options::{Options, VertexRoutes};
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -35,6 +36,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How many workers there should be.
     pub workers: usize,
+    /// The paths that Vertex AI calls.
+    pub vertex: VertexRoutes,
     /// How many threads each worker's numeric libraries should use.
     pub threads: usize,
     ready: AtomicUsize,
@@ -48,12 +51,13 @@ pub struct App {
 pub struct Running<'a>(&'a App);
 
 impl App {
-    /// Checks the contract; `workers` overrides what it says.
-    pub fn new(service: Service, workers: Option<usize>) -> Result<Self, ContractError> {
+    /// Checks the contract; what the options say of workers overrides it.
+    pub fn new(service: Service, options: &Options) -> Result<Self, ContractError> {
         let endpoints: Vec<Endpoint> =
             service.endpoints.iter().map(|(name, endpoint)| Endpoint::new(name, endpoint)).collect::<Result<_, _>>()?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
+        let workers =
+            options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
         let server = &service.server;
         let batch = endpoints.iter().map(|endpoint| endpoint.batch);
         let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
@@ -64,6 +68,7 @@ impl App {
             queue,
             reaper: Reaper::default(),
             workers,
+            vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),
             service,
             ready: AtomicUsize::new(0),

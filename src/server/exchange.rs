@@ -90,6 +90,12 @@ impl Exchange {
         &self.id
     }
 
+    /// Reads the body, which is there but once.
+    pub async fn body(&mut self) -> Result<Bytes, Failure> {
+        let body = self.body.take().unwrap_or_default();
+        http::read_body(&self.app, &self.parts.headers, body, self.start + self.app.timeout()).await
+    }
+
     /// Reads the body, calls the model and writes the result.
     pub async fn run<S: Send + 'static>(
         &mut self,
@@ -99,8 +105,7 @@ impl Exchange {
         let app = Arc::clone(&self.app);
         let _running = app.enter()?;
         let deadline = self.start + app.timeout();
-        let body = self.body.take().unwrap_or_default();
-        let body = http::read_body(&app, self.headers(), body, deadline).await?;
+        let body = self.body().await?;
         let (reader, size) = (Arc::clone(&app), body.len());
         let Call { endpoint, payloads, style } = http::work(size, move || read(&reader, body)).await?;
         self.endpoint = Some(endpoint);

@@ -187,6 +187,9 @@ impl Page {
     }
 }
 
+/// Chooses one of an endpoint's histograms.
+type Choose = fn(&EndpointMetrics) -> &Histogram;
+
 /// Returns the page of all metrics.
 pub fn page(app: &App) -> String {
     let mut page = Page::default();
@@ -195,7 +198,7 @@ pub fn page(app: &App) -> String {
     page.family("mlpack_model_info", "gauge", "The model that is served.");
     page.sample("mlpack_model_info", &info, 1.0);
     write_requests(&mut page, app);
-    let histograms: [(&str, &str, fn(&EndpointMetrics) -> &Histogram); 4] = [
+    let histograms: [(&str, &str, Choose); 4] = [
         ("mlpack_request_duration_seconds", "From a request's head to its answer.", |endpoint| &endpoint.duration),
         ("mlpack_queue_duration_seconds", "How long requests waited for a worker.", |endpoint| &endpoint.queue),
         ("mlpack_model_duration_seconds", "How long calls of the model took.", |endpoint| &endpoint.model),

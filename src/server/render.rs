@@ -170,33 +170,15 @@ impl<'a> Cells<'a> {
         Self { levels, column, row: 0, text: &column.text }
     }
 
-    fn write_next(&mut self, out: &mut Vec<u8>) {
-        match self.next() {
+    /// Writes the next value; there must be one.
+    pub fn write_next(&mut self, out: &mut Vec<u8>) {
+        match self.next().expect("every column has a value for every row") {
             Cell::Missing => out.extend_from_slice(b"null"),
             Cell::Text(text) => scalar(out, text),
             Cell::Integer(number) => scalar(out, number),
             Cell::Number(number) => scalar(out, number),
             Cell::Boolean(value) => scalar(out, value),
             Cell::Time(text) => write!(out, "\"{text}\"").expect("writing to memory cannot fail"),
-        }
-    }
-
-    /// Returns the next value; there must be one.
-    pub fn next(&mut self) -> Cell<'a> {
-        let (column, row) = (self.column, self.row);
-        self.row += 1;
-        let text = self.next_text(row);
-        if !column.is_valid(row) {
-            return Cell::Missing;
-        }
-        match column.kind {
-            ColumnType::String => Cell::Text(std::str::from_utf8(text).expect("texts have been checked")),
-            ColumnType::Integer => Cell::Integer(i64::from_le_bytes(column.bytes(row))),
-            ColumnType::Number => Cell::Number(f64::from_le_bytes(column.bytes(row))),
-            ColumnType::Boolean => Cell::Boolean(column.values[row] != 0),
-            ColumnType::Date => Cell::Time(time::format_date(i32::from_le_bytes(column.bytes(row)))),
-            ColumnType::Datetime => Cell::Time(time::format_datetime(i64::from_le_bytes(column.bytes(row)))),
-            ColumnType::Category => Cell::Text(&self.levels[i32::from_le_bytes(column.bytes(row)) as usize]),
         }
     }
 
@@ -208,5 +190,30 @@ impl<'a> Cells<'a> {
         let (text, rest) = self.text.split_at(length);
         self.text = rest;
         text
+    }
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Cell<'a>;
+
+    fn next(&mut self) -> Option<Cell<'a>> {
+        let (column, row) = (self.column, self.row);
+        if row == column.len() {
+            return None;
+        }
+        self.row += 1;
+        let text = self.next_text(row);
+        if !column.is_valid(row) {
+            return Some(Cell::Missing);
+        }
+        Some(match column.kind {
+            ColumnType::String => Cell::Text(std::str::from_utf8(text).expect("texts have been checked")),
+            ColumnType::Integer => Cell::Integer(i64::from_le_bytes(column.bytes(row))),
+            ColumnType::Number => Cell::Number(f64::from_le_bytes(column.bytes(row))),
+            ColumnType::Boolean => Cell::Boolean(column.values[row] != 0),
+            ColumnType::Date => Cell::Time(time::format_date(i32::from_le_bytes(column.bytes(row)))),
+            ColumnType::Datetime => Cell::Time(time::format_datetime(i64::from_le_bytes(column.bytes(row)))),
+            ColumnType::Category => Cell::Text(&self.levels[i32::from_le_bytes(column.bytes(row)) as usize]),
+        })
     }
 }

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Server, Service, column, table};
 
+/// Makes a request wrong.
+type Change = dyn Fn(&mut Value);
+
 const CODE: &str = "
 class InputError(ValueError): pass
 class Model:
@@ -111,13 +114,13 @@ fn a_matrix_gives_all_columns_of_a_table_of_numbers() {
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
     let server = server();
-    let problem = |change: &dyn Fn(&mut Value)| {
+    let problem = |change: &Change| {
         let mut body = json!({"inputs": inputs()});
         change(&mut body);
         let (status, answer) = server.post("/v2/models/test/infer", &body);
         (status, answer["error"].as_str().unwrap_or_default().to_owned())
     };
-    let cases: [(&dyn Fn(&mut Value), &str); 9] = [
+    let cases: [(&Change, &str); 9] = [
         (&|body| body["inputs"][0]["name"] = json!("nobody"), "/inputs/0/name is unknown"),
         (
             &|body| body["inputs"][0]["data"] = json!(["a"]),

@@ -6,6 +6,7 @@
 
 use crate::server::app::App;
 use crate::server::failure::{Code, Failure};
+use crate::service::Task;
 
 /// The endpoint that is called where a request names none.
 pub(super) fn default_endpoint(app: &App) -> usize {
@@ -22,6 +23,15 @@ pub(super) fn find(app: &App, model: &str) -> Result<usize, Failure> {
 /// Finds the endpoint of exactly this name.
 pub(super) fn endpoint(app: &App, name: &str) -> Option<usize> {
     app.endpoints.iter().position(|endpoint| endpoint.name == name)
+}
+
+/// Finds the endpoint for a task where a request names the model alone: the default one, unless another one has the task.
+pub(super) fn for_task(app: &App, model: &str, task: Task) -> Result<usize, Failure> {
+    let found = find(app, model)?;
+    if endpoint(app, model).is_some() || app.endpoints[found].task == task {
+        return Ok(found);
+    }
+    Ok(app.endpoints.iter().position(|endpoint| endpoint.task == task).unwrap_or(found))
 }
 
 /// Makes sure that the version is the one that is served.

@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn bare_words_are_quoted_and_texts_left_alone() {
         let quoted = |text: &str| String::from_utf8(quote_non_finite(text.as_bytes()).into_owned()).unwrap();
-        assert_eq!(quoted(r#"[NaN,-Infinity, Infinity]"#), r#"["NaN","-Infinity", "Infinity"]"#);
+        assert_eq!(quoted("[NaN,-Infinity, Infinity]"), r#"["NaN","-Infinity", "Infinity"]"#);
         assert_eq!(quoted(r#"["NaN","\"NaN", NaN]"#), r#"["NaN","\"NaN", "NaN"]"#);
         assert_eq!(quoted(r#"["NaN\"#), r#"["NaN\"#);
     }

@@ -201,13 +201,13 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                 }
                 "rows" => {
                     orientation = Some(Orientation::Rows);
-                    table.place = "/rows".to_owned();
+                    "/rows".clone_into(&mut table.place);
                     table.problems.expect(table.place.clone(), "a list of objects");
                     members.next_value_seed(Rows(&mut *table))?;
                 }
                 "columns" => {
                     orientation = Some(Orientation::Columns);
-                    table.place = "/columns".to_owned();
+                    "/columns".clone_into(&mut table.place);
                     table.problems.expect(table.place.clone(), "an object of lists");
                     members.next_value_seed(Columns(&mut *table))?;
                 }

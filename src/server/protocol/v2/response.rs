@@ -153,10 +153,9 @@ fn column_bytes(rule: &Rule, column: &Column) -> Option<Vec<u8>> {
     if let Kind::Element(_) = tensors::kind(column.kind) {
         return Some(column.values.clone());
     }
-    let mut cells = Cells::new(&rule.levels, column);
     let mut bytes = Vec::with_capacity(column.values.len() + column.text.len());
-    for _ in 0..column.len() {
-        match cells.next() {
+    for cell in Cells::new(&rule.levels, column) {
+        match cell {
             Cell::Text(text) => push_bytes(&mut bytes, text.as_bytes()),
             Cell::Time(text) => push_bytes(&mut bytes, text.as_bytes()),
             _ => return None,
