@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod mlflow;
+mod observe;
+mod seldon;
 mod support;
+mod v1;
+mod v2;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
