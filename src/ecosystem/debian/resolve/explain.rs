@@ -28,7 +28,10 @@ pub(super) fn conflict(universe: &Universe<'_>, goals: &[Goal], facts: &[Fact]) 
             },
             Fact::Versions(one, other) => {
                 let (one, other) = (universe.record(one), universe.record(other));
-                because.push(format!("only one of `{} {}` and `{} {}` can be there", one.name, one.version, other.name, other.version));
+                because.push(format!(
+                    "only one of `{} {}` and `{} {}` can be there",
+                    one.name, one.version, other.name, other.version
+                ));
             }
         }
     }
