@@ -86,7 +86,7 @@ impl Fixture {
         fixture.write("project/manifest.yaml", MANIFEST.as_bytes());
         fixture.write("project/service.py", b"class Demo: pass\n");
         fixture.write("project/code/a/b.py", b"x = 1\n");
-        fixture.write("project/model.bin", &[7; 100_000]);
+        fixture.write("project/model.bin", &vec![7; 100_000]);
         fixture
     }
 
