@@ -67,7 +67,13 @@ impl Diagnose for ReadError {
 
 /// Reads the unpacked archive of `layer`; the files' contents go into a pack in `packs`.
 pub fn read(packs: &BlobStore, layer: Digest, plain: impl Read) -> Result<Tree, ReadError> {
-    let damaged = |source| ReadError::Archive { layer, source };
+    let damaged = |source: io::Error| match source.kind() {
+        // Contents are copied in one step: a full disk says nothing of the layer.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            fs::Error::wrap("write in", packs.root())(source).into()
+        }
+        _ => ReadError::Archive { layer, source },
+    };
     let mut archive = tar::Archive::new(plain);
     let mut pack = PackWriter::new(packs)?;
     let mut contents: HashMap<TreePath, Content> = HashMap::new();
