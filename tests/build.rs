@@ -42,11 +42,14 @@ endpoints:
 platforms: [linux/amd64]
 ";
 
-/// The smallest static program for linux/amd64: a header and one segment.
-fn program() -> Vec<u8> {
+const AMD64: u16 = 62;
+const ARM64: u16 = 183;
+
+/// The smallest static program: a header and one segment.
+fn program(machine: u16) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
     bytes.resize(16, 0);
-    for half in [2_u16, 62] {
+    for half in [2, machine] {
         bytes.extend(half.to_le_bytes());
     }
     bytes.extend(1_u32.to_le_bytes());
@@ -57,8 +60,8 @@ fn program() -> Vec<u8> {
     for half in [64_u16, 56, 1, 0, 0, 0] {
         bytes.extend(half.to_le_bytes());
     }
-    for half in [1_u32, 5] {
-        bytes.extend(half.to_le_bytes());
+    for number in [1_u32, 5] {
+        bytes.extend(number.to_le_bytes());
     }
     for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 4096] {
         bytes.extend(word.to_le_bytes());
@@ -82,11 +85,11 @@ impl Fixture {
             demo.put(&format!("pool/{name}_1_amd64.deb"), deb);
         }
         let fixture = Self { folder: tempfile::tempdir().unwrap(), demo, packages: index };
-        fixture.write("server", &program());
+        fixture.write("server", &program(AMD64));
         fixture.write("project/manifest.yaml", MANIFEST.as_bytes());
         fixture.write("project/service.py", b"class Demo: pass\n");
         fixture.write("project/code/a/b.py", b"x = 1\n");
-        fixture.write("project/model.bin", &[7; 100_000]);
+        fixture.write("project/model.bin", &vec![7; 100_000]);
         fixture
     }
 
@@ -243,6 +246,17 @@ fn two_manifests_of_one_folder_have_a_lock_each() {
     fixture.build("home", &["small.yaml", "--tag", "small", "--locked"]);
     fixture.build("home", &["--locked"]);
     assert!(fixture.path("project/small.lock").exists());
+}
+
+#[test]
+fn each_platform_gets_the_server_that_is_made_for_it() {
+    let fixture = Fixture::new();
+    fixture.write("arm64", &program(ARM64));
+    let line = fixture.build("home", &[]);
+    let servers = [fixture.path("arm64"), fixture.path("server")].map(|path| path.display().to_string()).join(":");
+    let mut command = fixture.command("project", "home", &["build", "--locked"]);
+    let (code, again, messages) = outcome(command.env("MLPACK_SERVER", servers));
+    assert_eq!((code, again), (0, line), "{messages}");
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Build {
 
     fn lock(&self, workspace: &Workspace) -> Result<Lock> {
         if !self.locked {
-            return workspace.locked(false);
+            return workspace.locked(workspace.platforms(), false);
         }
         let path = workspace.lock_path.display().to_string();
         Ok(workspace.lock()?.ok_or(LockedError::Missing { path })?)

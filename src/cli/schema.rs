@@ -11,7 +11,7 @@ use crate::manifest;
 pub(super) struct Schema {}
 
 impl Schema {
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "every subcommand is run in the same way")]
+    #[expect(clippy::unused_self, reason = "every subcommand is run the same way")]
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let schema = manifest::json_schema();
         terminal.result(&format!("{schema:#}"), &schema)
