@@ -294,7 +294,8 @@ impl Catalog {
         let mut providers: Vec<_> = self.indexes.iter().flat_map(|index| index.providing(name)).collect();
         if providers.len() > 1 {
             // Where nothing else tells them apart, apt takes what it met last.
-            providers.sort_by_cached_key(|provider| (provider.record.rank(), Reverse(self.mention(provider.record.name))));
+            providers
+                .sort_by_cached_key(|provider| (provider.record.rank(), Reverse(self.mention(provider.record.name))));
         }
         providers
     }
@@ -311,17 +312,8 @@ impl Catalog {
 }
 
 /// The fields that name packages, in the order in which apt reads them.
-const RELATIONS: [&str; 9] = [
-    "Pre-Depends",
-    "Depends",
-    "Conflicts",
-    "Breaks",
-    "Recommends",
-    "Suggests",
-    "Replaces",
-    "Enhances",
-    "Provides",
-];
+const RELATIONS: [&str; 9] =
+    ["Pre-Depends", "Depends", "Conflicts", "Breaks", "Recommends", "Suggests", "Replaces", "Enhances", "Provides"];
 
 /// Numbers the names of packages in the order in which they occur first.
 fn mentions(indexes: &[Index]) -> HashMap<Box<str>, u32> {
@@ -345,7 +337,10 @@ fn mentions(indexes: &[Index]) -> HashMap<Box<str>, u32> {
             for field in relations.into_iter().filter(|field| !field.is_empty()) {
                 let words = field.split([',', '|']).map(str::trim_ascii_start);
                 // Those of another architecture, or of any, are packages of their own to apt.
-                words.filter_map(|text| text.split([' ', '(']).next()).filter(|name| !name.contains(':')).for_each(&mut mention);
+                words
+                    .filter_map(|text| text.split([' ', '(']).next())
+                    .filter(|name| !name.contains(':'))
+                    .for_each(&mut mention);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::relation::{self, Relation};
 
 /// Packages, one of each name.
 #[derive(Debug)]
-pub struct Selection<'a> {
+pub(super) struct Selection<'a> {
     architecture: &'a str,
     records: BTreeMap<&'a str, Record<'a>>,
     /// The packages that provide a name, and in which version.
@@ -19,12 +19,16 @@ pub struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     /// Returns a selection for an image of that architecture.
-    pub fn new(architecture: &'a str, records: impl IntoIterator<Item = Record<'a>>) -> Result<Self, IndexError> {
+    pub(super) fn new(
+        architecture: &'a str,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> Result<Self, IndexError> {
         let mut selection =
             Self { architecture, records: BTreeMap::new(), provided: HashMap::new(), problems: Vec::new() };
         for record in records {
             if let Some(other) = selection.records.insert(record.name, record) {
-                let problem = format!("`{}` is there in the versions {} and {}", record.name, other.version, record.version);
+                let problem =
+                    format!("`{}` is there in the versions {} and {}", record.name, other.version, record.version);
                 selection.problems.push(problem);
             }
         }
@@ -38,19 +42,19 @@ impl<'a> Selection<'a> {
     }
 
     /// Returns all packages, sorted by name.
-    pub fn records(&self) -> impl Iterator<Item = Record<'a>> {
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
         self.records.values().copied()
     }
 
     /// Returns a package that satisfies one of the alternatives, the earliest.
-    pub fn satisfying(&self, alternatives: &[Relation<'_>]) -> Option<Record<'a>> {
+    pub(super) fn satisfying(&self, alternatives: &[Relation<'_>]) -> Option<Record<'a>> {
         alternatives.iter().find_map(|relation| self.meeting(relation).next())
     }
 
     /// Returns what is wrong: what is not satisfied, what excludes each other, what is for another architecture.
     ///
     /// `Recommends` and what dpkg asks beyond relationships, such as files in two packages, are not looked at.
-    pub fn check(&self) -> Result<Vec<String>, IndexError> {
+    pub(super) fn check(&self) -> Result<Vec<String>, IndexError> {
         let mut problems = self.problems.clone();
         for record in self.records() {
             problems.extend(self.unsatisfied(record)?);
@@ -81,8 +85,9 @@ impl<'a> Selection<'a> {
             for relation in record.relations(field)?.into_iter().flatten() {
                 // No package excludes itself, whatever it provides.
                 let hits = self.meeting(&relation).filter(|other| other.name != record.name);
-                let problem =
-                    |other: Record<'_>| format!("`{}` has `{field}: {relation}`, and `{}` is there", record.name, other.name);
+                let problem = |other: Record<'_>| {
+                    format!("`{}` has `{field}: {relation}`, and `{}` is there", record.name, other.name)
+                };
                 problems.extend(hits.map(problem));
             }
         }

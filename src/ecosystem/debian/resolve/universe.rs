@@ -180,7 +180,9 @@ impl<'a> Universe<'a> {
         let mut open: Vec<_> = first.into_iter().filter(|id| is_allowed(*id) && found.insert(*id)).collect();
         while let Some(id) = open.pop() {
             let facts = self.facts(id)?;
-            open.extend(facts.requires.iter().flat_map(Requirement::all).filter(|id| is_allowed(*id) && found.insert(*id)));
+            open.extend(
+                facts.requires.iter().flat_map(Requirement::all).filter(|id| is_allowed(*id) && found.insert(*id)),
+            );
         }
         Ok(found)
     }
