@@ -115,9 +115,8 @@ fn difference(set: &[String], expected: &BTreeSet<String>, chosen: &BTreeSet<Str
     if expected == chosen {
         return String::new();
     }
-    let only = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
-        one.difference(other).cloned().collect::<Vec<_>>().join(" ")
-    };
+    let only =
+        |one: &BTreeSet<String>, other: &BTreeSet<String>| one.difference(other).cloned().collect::<Vec<_>>().join(" ");
     let (missing, extra) = (only(expected, chosen), only(chosen, expected));
     format!("- `{}`: apt alone has `{missing}`, mlpack alone `{extra}`\n", set.join(" "))
 }
@@ -169,7 +168,8 @@ impl Apt {
             set("Dir::Etc::main", "none"),
             set("Dir::Etc::preferences", "none"),
             set("Dir::Etc::preferencesparts", "parts"),
-            "APT::Sandbox::User \"root\";\nAPT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\n".to_owned(),
+            "APT::Sandbox::User \"root\";\nAPT::Install-Recommends \"false\";\nAcquire::Languages \"none\";\n"
+                .to_owned(),
             "APT::Architecture \"amd64\";\nAPT::Architectures \"amd64\";\n".to_owned(),
         ];
         std::fs::write(root.join("apt.conf"), settings.concat()).unwrap();
@@ -191,7 +191,8 @@ impl Apt {
     /// Returns the packages that apt sees, read from its own files.
     fn catalog(&self) -> Catalog {
         let format = "$(CODENAME) $(SUITE) $(FILENAME)";
-        let files = pipe(self.command("apt-get").args(["indextargets", "--format", format, "Identifier: Packages"]), "");
+        let files =
+            pipe(self.command("apt-get").args(["indextargets", "--format", format, "Identifier: Packages"]), "");
         let index = |suite: &String| {
             let file = files.lines().find_map(|line| line.strip_prefix(&format!("{suite} "))?.split(' ').nth(1));
             let file = file.unwrap_or_else(|| panic!("apt has no index of {suite}:\n{files}"));

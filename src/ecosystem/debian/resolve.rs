@@ -26,7 +26,8 @@ use universe::{PackageId, Universe};
 /// Something that must be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
-    /// What: a relationship such as `python3`, `r-base-core (= 4.2.2-1)` or `a | b`, or apt's form `name=version`.
+    /// What: a relationship such as `python3`, `r-base-core (= 4.2.2-1)` or `a | b`, or apt's form `name=version`. A list
+    /// of architectures such as `[amd64]` at its end says for which images it is.
     pub relation: String,
     /// Why, as the lock shall say it.
     pub reason: String,
@@ -89,14 +90,15 @@ struct Question<'a> {
 impl<'a> Question<'a> {
     fn new(catalog: &'a Catalog, architecture: &'a str, roots: &[Root]) -> Result<Self, ResolveError> {
         let universe = Universe::new(catalog, architecture);
-        let goal = |root| Goal::new(&universe, catalog, architecture, root);
-        let goals = roots.iter().map(goal).collect::<Result<Vec<_>, _>>()?;
+        let goal = |root| Goal::new(&universe, catalog, architecture, root).transpose();
+        let goals = roots.iter().filter_map(goal).collect::<Result<Vec<_>, _>>()?;
         let mut asked_for = HashMap::new();
-        // What leaves no choice comes first.
-        for (is_open, goal) in [false, true].into_iter().flat_map(|open| goals.iter().map(move |goal| (open, goal))) {
-            let is_taken = goal.options.iter().any(|id| asked_for.get(universe.record(*id).name) == Some(id));
-            if !is_taken && is_open == (goal.options.len() > 1) {
-                asked_for.entry(universe.record(goal.options[0]).name).or_insert(goal.options[0]);
+        // What leaves no choice comes first, and what is taken will do.
+        let (open, closed): (Vec<_>, Vec<_>) = goals.iter().partition(|goal| goal.options.len() > 1);
+        for goal in closed.into_iter().chain(open) {
+            let name = |id: PackageId| universe.record(id).name;
+            if !goal.options.iter().any(|id| asked_for.get(name(*id)) == Some(id)) {
+                asked_for.entry(name(goal.options[0])).or_insert(goal.options[0]);
             }
         }
         Ok(Self { catalog, architecture, universe, goals, asked_for })

@@ -71,7 +71,7 @@ pub(super) fn summary(wanted: &[Wanted], because: &[String]) -> String {
     if because.len() > STEPS {
         steps.push(format!("{} more facts of that kind", because.len() - STEPS));
     }
-    format!("{} cannot be installed{together}: {}", join(&names), join(&steps))
+    format!("{} cannot be installed{together}: {}", join(&names), list(&steps))
 }
 
 /// Returns what to change.
@@ -81,11 +81,19 @@ pub(super) fn advice(wanted: &[Wanted]) -> String {
     format!("leave out {one_of}{}, or ask for another package in its place", join(&wanted))
 }
 
-fn join(texts: &[String]) -> String {
-    match texts {
+/// Joins names.
+fn join(names: &[String]) -> String {
+    match names {
+        [one, other] => format!("{one} and {other}"),
+        _ => list(names),
+    }
+}
+
+/// Joins facts, which may have an "and" of their own.
+fn list(facts: &[String]) -> String {
+    match facts {
         [] => String::new(),
         [only] => only.clone(),
-        [one, other] => format!("{one} and {other}"),
         [rest @ .., last] => format!("{}, and {last}", rest.join(", ")),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::super::index::IndexError;
 use super::goal::Goal;
 use super::sat::{Literal, Solver};
-use super::universe::{PackageId, Universe};
+use super::universe::{PackageId, Requirement, Universe};
 
 /// Why a clause must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,7 @@ pub(super) enum Fact {
 }
 
 /// Facts about packages.
+#[derive(Default)]
 pub(super) struct Formula {
     variables: usize,
     facts: Vec<Fact>,
@@ -47,46 +48,60 @@ impl Formula {
         scope: &Scope,
         is_allowed: impl Fn(PackageId) -> bool,
     ) -> Result<Self, IndexError> {
-        let allowed = |ids: &mut dyn Iterator<Item = PackageId>| ids.filter(|id| is_allowed(*id)).collect::<Vec<_>>();
-        let goals: Vec<_> = goals.iter().map(|goal| allowed(&mut goal.options.iter().copied())).collect();
+        let allowed = |goal: &Goal| goal.options.iter().copied().filter(|id| is_allowed(*id)).collect::<Vec<_>>();
+        let goals: Vec<_> = goals.iter().map(allowed).collect();
         let wanted = goals.iter().flatten().copied();
         let packages = match scope {
             Scope::Dependencies => universe.reach(wanted, &is_allowed)?,
             Scope::Goals => wanted.collect(),
         };
-        let mut formula = Self {
-            variables: universe.len(),
-            facts: Vec::new(),
-            clauses: Vec::new(),
-            goals: goals.clone(),
-            requires: HashMap::new(),
-        };
+        let mut formula = Self::default();
         for (number, options) in goals.iter().enumerate() {
             formula.add(Fact::Goal(number), None, options);
         }
         for id in packages.iter().copied() {
-            let facts = universe.facts(id)?;
             if matches!(scope, Scope::Dependencies) {
-                let requires: Vec<_> =
-                    facts.requires.iter().map(|requirement| allowed(&mut requirement.all())).collect();
-                for (number, options) in requires.iter().enumerate() {
-                    formula.add(Fact::Requires(id, number), Some(id), options);
-                }
-                formula.requires.insert(id, requires);
+                formula.add_requirements(universe, id, &is_allowed)?;
             }
-            for (number, exclusion) in facts.excludes.iter().enumerate() {
-                for hit in exclusion.hits.iter().copied().filter(|hit| packages.contains(hit)) {
-                    formula.add_exclusion(Fact::Excludes(id, number, hit), id, hit);
-                }
-            }
-            let versions = universe.versions(universe.record(id).name);
-            for other in versions.iter().copied().filter(|other| *other < id && packages.contains(other)) {
-                formula.add_exclusion(Fact::Versions(other, id), other, id);
+            formula.add_exclusions(universe, id, &packages)?;
+        }
+        // The facts of the packages may have brought others to light, which nothing asks for.
+        Ok(Self { variables: universe.len(), goals, ..formula })
+    }
+
+    fn add_requirements(
+        &mut self,
+        universe: &Universe<'_>,
+        id: PackageId,
+        is_allowed: impl Fn(PackageId) -> bool,
+    ) -> Result<(), IndexError> {
+        let facts = universe.facts(id)?;
+        let allowed =
+            |requirement: &Requirement<'_>| requirement.all().filter(|id| is_allowed(*id)).collect::<Vec<_>>();
+        let requires: Vec<_> = facts.requires.iter().map(allowed).collect();
+        for (number, options) in requires.iter().enumerate() {
+            self.add(Fact::Requires(id, number), Some(id), options);
+        }
+        self.requires.insert(id, requires);
+        Ok(())
+    }
+
+    fn add_exclusions(
+        &mut self,
+        universe: &Universe<'_>,
+        id: PackageId,
+        packages: &BTreeSet<PackageId>,
+    ) -> Result<(), IndexError> {
+        for (number, exclusion) in universe.facts(id)?.excludes.iter().enumerate() {
+            for hit in exclusion.hits.iter().copied().filter(|hit| packages.contains(hit)) {
+                self.add_exclusion(Fact::Excludes(id, number, hit), id, hit);
             }
         }
-        // Exclusions may have brought packages to light that nothing asks for.
-        formula.variables = universe.len();
-        Ok(formula)
+        let versions = universe.versions(universe.record(id).name);
+        for other in versions.iter().copied().filter(|other| *other < id && packages.contains(other)) {
+            self.add_exclusion(Fact::Versions(other, id), other, id);
+        }
+        Ok(())
     }
 
     fn add(&mut self, fact: Fact, owner: Option<PackageId>, options: &[PackageId]) {

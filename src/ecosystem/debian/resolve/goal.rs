@@ -19,14 +19,15 @@ pub(super) struct Goal {
 }
 
 impl Goal {
-    /// Finds what would do for a root.
+    /// Finds what would do for a root; `None` where it is for other architectures.
     pub(super) fn new<'a>(
         universe: &Universe<'a>,
         catalog: &'a Catalog,
         architecture: &str,
         root: &Root,
-    ) -> Result<Self, ResolveError> {
-        let spelled = spelled(&root.relation);
+    ) -> Result<Option<Self>, ResolveError> {
+        let Some(relation) = relation::unrestricted(&root.relation, architecture) else { return Ok(None) };
+        let spelled = spelled(relation);
         let alternatives = relation::parse_alternatives(&spelled)
             .map_err(|source| ResolveError::Requirement { reason: root.reason.clone(), source })?;
         let named = |relation: &Relation<'_>| {
@@ -42,7 +43,7 @@ impl Goal {
             versions.iter().copied().find(|id| universe.record(*id) == record)
         };
         let options = records.into_iter().filter_map(id).collect();
-        Ok(Self { relation: relation::show(&alternatives), reason: root.reason.clone(), options })
+        Ok(Some(Self { relation: relation::show(&alternatives), reason: root.reason.clone(), options }))
     }
 }
 
