@@ -94,7 +94,7 @@ fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)]
         compiled.merge(tree)?;
     }
     // The laid-out folders may be read-only, which a temporary folder does not expect when it goes.
-    sandbox::layout::remove_tree(&root)?;
+    fs::remove_tree(&root)?;
     Ok(compiled)
 }
 

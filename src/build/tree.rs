@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::project::Project;
 use super::{Inputs, bytecode, plan, system};
 use crate::ecosystem::Unpacked;
 use crate::error::Result;
@@ -10,6 +9,7 @@ use crate::fs;
 use crate::layer::FIXED_MTIME;
 use crate::layer::tree::{Content, Node, Source, Tree, TreePath};
 use crate::lock::PlatformLock;
+use crate::project::Project;
 use crate::service::{self, Asset, MANIFEST_FILE, OPENAPI_FILE, ROOT, SERVER_PROGRAM, SERVICE_FILE};
 
 /// An artifact or dataset of this many bytes gets a layer of its own.
@@ -26,7 +26,10 @@ pub struct Part {
 
 /// The parts that no file of the project touches.
 pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
-    let unpacked = inputs.worlds.unpack(&lock.packages)?;
+    let mut unpacked = inputs.worlds.unpack(&lock.packages)?;
+    for package in &mut unpacked {
+        package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
+    }
     let system = system::System::make(inputs, &unpacked)?;
     let mut parts = package_parts(inputs, lock, &unpacked, system.base)?;
     let whole = whole(parts.iter().map(|part| &part.tree).chain([&system.top]))?;
@@ -79,10 +82,11 @@ fn server(inputs: &Inputs<'_>, lock: &PlatformLock) -> Tree {
         length: lock.server.size,
         source: Source::Project(inputs.server.clone()),
     };
-    let worker = Content::inline(inputs.runtime.worker.as_bytes());
     let mut tree = Tree::new();
     tree.insert(path(SERVER_PROGRAM), Node::file(content, 0o755));
-    tree.insert(path(&inputs.runtime.worker_path), Node::file(worker, 0o644));
+    for (file, text) in &inputs.runtime.worker {
+        tree.insert(path(file), Node::file(Content::inline(text.as_bytes()), 0o644));
+    }
     tree
 }
 

@@ -81,15 +81,12 @@ impl Terminal {
     }
 
     /// Prints the command's result: `text` as it is, or `value` as the final JSON object with `--json`.
-    #[expect(clippy::print_stdout, reason = "standard output carries the result")]
     pub fn result(&self, text: &str, value: &impl Serialize) {
         if self.json {
-            println!("{}", json!({ "schema": JSON_SCHEMA, "result": value }));
+            print_data(&json!({ "schema": JSON_SCHEMA, "result": value }).to_string());
         } else if !text.is_empty() {
-            println!("{text}");
+            print_data(text);
         }
-        // A reader that went away is not an error of ours.
-        let _ = std::io::stdout().flush();
     }
 
     /// Prints an error with its causes and hints.
@@ -148,6 +145,11 @@ fn paint(color: bool, code: &str, text: &str) -> String {
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
+/// Prints to standard output. A reader that went away is not an error of ours.
+fn print_data(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
 fn print_line(line: &str) {
     // Standard error that is gone cannot be told of.
     let _ = writeln!(std::io::stderr().lock(), "{line}");
@@ -189,9 +191,8 @@ fn warn(color: bool, message: &str, hint: Option<&str>) {
 struct JsonLines;
 
 impl Report for JsonLines {
-    #[expect(clippy::print_stdout, reason = "with --json, events are data")]
     fn event(&self, event: Event) {
-        println!("{}", serde_json::to_string(&event).expect("events are plain data"));
+        print_data(&serde_json::to_string(&event).expect("events are plain data"));
     }
 }
 

@@ -11,7 +11,6 @@ use crate::ecosystem::debian::sources::Configured;
 use crate::ecosystem::{Settings, Worlds};
 use crate::error::{Diagnose, Exit, Result};
 use crate::fetch::http::Http;
-use crate::fs;
 use crate::lock::{FORMAT, Lock, LockError, PlatformLock};
 use crate::manifest::{self, Manifest};
 use crate::platform::Platform;
@@ -162,24 +161,31 @@ impl Workspace {
     ///
     /// The file is written when anything in it changed.
     pub(super) fn locked(&self, update: bool) -> Result<Lock> {
-        let present = if update { self.lock().ok().flatten() } else { self.lock()? };
+        let present = if update { self.replaced()? } else { self.lock()? };
         let requested = request::lines(&self.manifest)?;
-        let mut lock = present.clone().unwrap_or_else(|| Lock {
-            format: FORMAT,
-            request: request::digest(&requested),
-            requested,
-            platforms: BTreeMap::new(),
-        });
+        let request = request::digest(&requested);
+        let kept = present.as_ref().filter(|present| present.request == request);
+        let platforms = kept.map(|kept| kept.platforms.clone()).unwrap_or_default();
+        let mut lock = Lock { format: FORMAT, request, requested, platforms };
         for &platform in &self.platforms {
             if update || !lock.platforms.contains_key(&platform) {
-                let known = lock.platforms.remove(&platform);
-                lock.platforms.insert(platform, self.resolve(platform, known.as_ref())?);
+                let known = present.as_ref().and_then(|present| present.platforms.get(&platform));
+                lock.platforms.insert(platform, self.resolve(platform, known)?);
             }
         }
         if present.as_ref() != Some(&lock) {
             lock.write(&self.lock_path)?;
         }
         Ok(lock)
+    }
+
+    /// Returns the lock that an update replaces. It need not fit the manifest any more: it still says how new the
+    /// archive's releases were, and an older one is not taken for an update.
+    fn replaced(&self) -> Result<Option<Lock>> {
+        match Lock::read(&self.lock_path) {
+            Err(LockError::Format { found, .. }) if found < FORMAT => Ok(None),
+            result => Ok(result?),
+        }
     }
 
     fn resolve(&self, platform: Platform, known: Option<&PlatformLock>) -> Result<PlatformLock> {
@@ -281,7 +287,7 @@ pub(super) fn record(
         change(platform);
     }
     if *lock != before {
-        lock.write(path).map_err(|error: fs::Error| error)?;
+        lock.write(path)?;
     }
     Ok(())
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::dlopen::{self, Rule};
 use super::providers::Providers;
 use super::{Request, data, owner, problems, sources};
-use crate::build::project::Project;
 use crate::ecosystem::Unpacked;
 use crate::ecosystem::debian::Root;
 use crate::elf::{Closure, Missing, Resolution, names};
 use crate::error::Result;
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Library, Package, PackageKind};
+use crate::project::Project;
 
 /// What the closure added.
 pub(super) struct Found {
@@ -47,6 +47,12 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
     Ok(Found { packages: search.added, edges: resolution.edges })
 }
 
+/// Whether an object is a part of the runtime that works only with a package that the manifest does not name.
+fn is_unasked(request: &Request<'_>, path: &TreePath) -> bool {
+    let needed = request.runtime.optional.get(path.as_str());
+    needed.is_some_and(|package| !request.manifest.system.packages.contains(package))
+}
+
 /// The state of the search.
 struct Search<'a> {
     request: Request<'a>,
@@ -63,7 +69,8 @@ impl Search<'_> {
     /// Adds a package's objects; those of one that is not a root count only when they are reached.
     fn extend(&mut self, unpacked: &Unpacked, root: bool) -> Result<()> {
         let (owner, tree) = (owner(&unpacked.package), &unpacked.tree);
-        let objects = self.request.worlds.scan(tree)?;
+        let mut objects = self.request.worlds.scan(tree)?;
+        objects.retain(|(path, _)| !is_unasked(&self.request, path));
         self.names.extend(names(tree, &objects));
         if root {
             self.closure.add(&owner, objects, tree);

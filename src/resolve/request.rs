@@ -83,3 +83,34 @@ pub fn check(lock: &Lock, lines: &[String], path: &Path) -> Result<(), LockError
     let added = lines.iter().filter(|line| !lock.requested.contains(line)).map(|line| format!("+ {line}"));
     Err(LockError::Stale { path: path.to_owned(), changes: removed.chain(added).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::lock::FORMAT;
+
+    #[test]
+    fn requirements_are_read_without_comments_and_blank_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("requirements.txt");
+        std::fs::write(&path, "# all\n\nnumpy==2.4.6  # arrays\n  six\n").unwrap();
+        assert_eq!(file_lines(&path).unwrap(), ["requirement numpy==2.4.6", "requirement six"]);
+    }
+
+    #[test]
+    fn a_stale_lock_says_what_changed() {
+        let lines = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let requested = lines(&["requirement numpy==1", "runtime python 3.11"]);
+        let lock = Lock { format: FORMAT, request: digest(&requested), requested, platforms: BTreeMap::new() };
+        let path = Path::new("mlpack.lock");
+        assert!(check(&lock, &lock.requested, path).is_ok());
+        let error = check(&lock, &lines(&["requirement numpy==2", "runtime python 3.11"]), path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`mlpack.lock` no longer fits the manifest:\n- requirement numpy==1\n+ requirement numpy==2"
+        );
+    }
+}
