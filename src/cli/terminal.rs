@@ -178,6 +178,7 @@ impl Report for Lines {
     fn event(&self, event: Event) {
         match event {
             Event::Step { message } if self.level >= Level::Normal && !message.is_empty() => print_line(&message),
+            Event::Detail { message } if self.level >= Level::Verbose => print_line(&message),
             Event::Warning { message, hint } => warn(self.color, &message, hint.as_deref()),
             Event::Done { id, outcome } if self.level >= Level::Verbose => print_line(&format!("{id}: {outcome}")),
             _ => {}
@@ -235,6 +236,7 @@ impl Report for Bars {
                     print_line(&message);
                 }
             }
+            Event::Detail { .. } => {}
             Event::Start { id, action, total } => {
                 if !self.shown.swap(true, Ordering::Relaxed) {
                     self.bar.reset();
