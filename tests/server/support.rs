@@ -124,7 +124,7 @@ pub(crate) struct Server {
     folder: TempDir,
     child: Mutex<Child>,
     log: Arc<Mutex<Vec<u8>>>,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {
@@ -133,10 +133,6 @@ impl Server {
         let line = log.lines().find(|line| line.contains("\"listening\""))?;
         let line: Value = serde_json::from_str(line).ok()?;
         line["address"].as_str()?.rsplit(':').next()?.parse().ok()
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
     }
 
     pub(crate) fn log(&self) -> String {
