@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::dlopen::{self, Rule};
 use super::providers::Providers;
-use super::{Request, owner, problems};
+use super::{Request, data, owner, problems, sources};
 use crate::ecosystem::Unpacked;
 use crate::ecosystem::debian::Root;
 use crate::elf::{Closure, Missing, Resolution, names};
 use crate::error::Result;
-use crate::layer::tree::TreePath;
-use crate::lock::{Library, Package};
+use crate::layer::tree::{Tree, TreePath};
+use crate::lock::{Library, Package, PackageKind};
 use crate::project::Project;
 
 /// What the closure added.
@@ -20,7 +21,7 @@ pub(super) struct Found {
     pub(super) edges: Vec<Library>,
 }
 
-/// Adds the Debian packages whose libraries the objects of `packages` need, to a fixpoint.
+/// Adds the Debian packages whose libraries the objects of `packages` need, to a fixpoint, and the data that they read.
 pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found> {
     let providers = Providers::open(request.worlds, request.archive, packages)?;
     let mut search = Search {
@@ -28,15 +29,20 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
         providers,
         closure: Closure::new(request.worlds.platform()),
         present: packages.iter().map(|package| package.name.clone()).collect(),
+        names: BTreeSet::new(),
         added: Vec::new(),
     };
-    for unpacked in request.worlds.unpack(packages)? {
-        let mut objects = request.worlds.scan(&unpacked.tree)?;
-        objects.retain(|(path, _)| !is_unasked(request, path));
-        search.closure.add(&owner(&unpacked.package), objects, &unpacked.tree);
+    let unpacked = request.worlds.unpack(packages)?;
+    for unpacked in &unpacked {
+        search.extend(unpacked, true)?;
     }
     search.add_project()?;
+    let rules = dlopen::rules(&packages.iter().map(owner).collect());
+    search.add_rules(&rules)?;
     let resolution = search.run()?;
+    let data = data::close(request, &packages.iter().chain(&search.added).collect::<Vec<_>>())?;
+    search.added.extend(data.into_iter().map(|unpacked| unpacked.package));
+    search.tell_of_sources(&unpacked, &rules)?;
     problems::tell(request, &search.providers, &resolution)?;
     Ok(Found { packages: search.added, edges: resolution.edges })
 }
@@ -54,10 +60,34 @@ struct Search<'a> {
     closure: Closure,
     /// The names of all packages that are chosen.
     present: BTreeSet<String>,
+    /// The names of all their libraries.
+    names: BTreeSet<String>,
     added: Vec<Package>,
 }
 
 impl Search<'_> {
+    /// Adds a package's objects; those of one that is not a root count only when they are reached.
+    fn extend(&mut self, unpacked: &Unpacked, root: bool) -> Result<()> {
+        let (owner, tree) = (owner(&unpacked.package), &unpacked.tree);
+        let mut objects = self.request.worlds.scan(tree)?;
+        objects.retain(|(path, _)| !is_unasked(&self.request, path));
+        self.names.extend(names(tree, &objects));
+        if root {
+            self.closure.add(&owner, objects, tree);
+        } else {
+            self.closure.add_provider(&owner, objects, tree);
+        }
+        Ok(())
+    }
+
+    /// Adds a package that was not chosen before.
+    fn choose(&mut self, unpacked: Unpacked, root: bool) -> Result<()> {
+        self.extend(&unpacked, root)?;
+        self.present.insert(unpacked.package.name.clone());
+        self.added.push(unpacked.package);
+        Ok(())
+    }
+
     /// Adds the user's own objects: modules beside the service code, libraries among the artifacts.
     fn add_project(&mut self) -> Result<()> {
         let worlds = self.request.worlds;
@@ -69,22 +99,79 @@ impl Search<'_> {
         Ok(())
     }
 
+    /// Adds what packages are known to open and run.
+    fn add_rules(&mut self, rules: &[Rule]) -> Result<()> {
+        for rule in rules {
+            let (_, name) = rule.owner.split_once(':').unwrap_or_default();
+            let mut sonames = Vec::new();
+            for alternatives in &rule.libraries {
+                sonames.push(self.first_known(alternatives)?);
+            }
+            let object = dlopen::needs(sonames.into_iter(), self.request.worlds.platform());
+            self.closure.add(&rule.owner, vec![(TreePath::new(name)?, object)], &Tree::new());
+            let absent = rule.packages.iter().filter(|package| !self.present.contains(*package));
+            let root = |package: &String| Root { relation: package.clone(), reason: name.to_owned() };
+            let packages = self.request.archive.resolve_only(&absent.map(root).collect::<Vec<_>>())?;
+            for unpacked in self.request.worlds.unpack(&packages)? {
+                self.choose(unpacked, true)?;
+            }
+            if !rule.maybe.is_empty() && !rule.maybe.iter().any(|package| self.present.contains(package)) {
+                self.suggest(rule.reason.clone(), &rule.maybe);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the first of the sonames, separated by bars, that the release has.
+    fn first_known(&self, alternatives: &str) -> Result<String> {
+        for soname in alternatives.split('|') {
+            let missing = Missing { soname: soname.to_owned(), needed_by: Vec::new() };
+            if !self.providers.candidates(&missing)?.is_empty() {
+                return Ok(missing.soname);
+            }
+        }
+        Ok(alternatives.split('|').next().unwrap_or_default().to_owned())
+    }
+
+    /// Tells what sources open that is not there; not of packages that a rule knows better.
+    fn tell_of_sources(&self, unpacked: &[Unpacked], rules: &[Rule]) -> Result<()> {
+        let worlds = self.request.worlds;
+        for Unpacked { package, tree } in unpacked.iter().filter(|unpacked| unpacked.package.kind != PackageKind::Deb) {
+            let owner = owner(package);
+            if rules.iter().any(|rule| rule.owner == owner) {
+                continue;
+            }
+            let opened = sources::scan(worlds.blobs(), worlds.derived(), tree)?;
+            for (package, opened) in sources::absent(&self.providers, &opened, &self.names) {
+                let message = format!("`{}` of {owner} may open `{}`, which is not there", opened.path, opened.library);
+                self.suggest(message, &[package]);
+            }
+        }
+        Ok(())
+    }
+
+    fn suggest(&self, message: String, packages: &[String]) {
+        let names: Vec<_> = packages.iter().map(|package| format!("`{package}`")).collect();
+        let file = self.request.manifest.path.file_name().unwrap_or_default().to_string_lossy();
+        let hint = format!("if your model needs that, add {} to `system.packages` of `{file}`", names.join(" or "));
+        self.request.worlds.report().warn(message, Some(hint));
+    }
+
     /// Adds packages until nothing is missing that one of the release has.
     fn run(&mut self) -> Result<Resolution> {
         // A library is asked for once: what is still missing after that, nobody has.
         let mut asked: BTreeSet<String> = BTreeSet::new();
         loop {
             let resolution = self.closure.resolve();
-            let missing: Vec<_> =
-                resolution.missing.iter().filter(|missing| asked.insert(missing.soname.clone())).collect();
+            // The name of a library of the system has a version; one of another wheel is meant where it has none.
+            let borrowed = resolution.borrowed.iter().filter(|borrowed| !borrowed.soname.ends_with(".so"));
+            let open = resolution.missing.iter().chain(borrowed);
+            let missing: Vec<_> = open.filter(|missing| asked.insert(missing.soname.clone())).collect();
             if missing.is_empty() {
                 return Ok(resolution);
             }
             for unpacked in self.find(&missing)? {
-                let objects = self.request.worlds.scan(&unpacked.tree)?;
-                self.closure.add_provider(&owner(&unpacked.package), objects, &unpacked.tree);
-                self.present.insert(unpacked.package.name.clone());
-                self.added.push(unpacked.package);
+                self.choose(unpacked, false)?;
             }
         }
     }

@@ -4,10 +4,13 @@
 //! are read, and what they need is added until nothing is missing. Fetching is part of it, because only the packages'
 //! own bytes tell what they need.
 
+mod data;
+mod dlopen;
 mod libraries;
 mod problems;
 mod providers;
 pub mod request;
+mod sources;
 
 use crate::ecosystem::Worlds;
 use crate::ecosystem::debian::{Archive, Root};

@@ -4,7 +4,7 @@
 //! depend on are looked into; what they lack is guessed by the names that Debian gives to packages, and by what the
 //! packages depend on that need it. An answer is a claim: `libraries` takes a package only when its files bear it out.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::ecosystem::Worlds;
 use crate::ecosystem::debian::contents::Sonames;
@@ -13,7 +13,7 @@ use crate::elf::{Missing, names};
 use crate::error::Result;
 use crate::lock::{Package, PackageKind};
 
-/// The most packages that are tried for a library that nothing is known of.
+/// The most packages that are tried on one ground for a library that nothing is known of.
 const GUESSES: usize = 6;
 
 /// Answers who may have a library.
@@ -45,14 +45,38 @@ impl<'a> Providers<'a> {
         names.sort_by_key(|name| naming::distance(name, soname).unwrap_or(usize::MAX));
         if names.is_empty() && self.partial {
             names = self.archive.named_like(soname);
-            for (owner, _) in &missing.needed_by {
-                names.extend(self.archive.depends(owner.strip_prefix("deb:").unwrap_or_default())?);
-            }
             names.truncate(GUESSES);
+            names.extend(self.dependencies(missing)?);
         }
         let mut seen = HashSet::new();
         names.retain(|name| seen.insert(name.clone()));
         Ok(names)
+    }
+
+    /// Returns what the packages depend on that need a library, first those whose names begin like it.
+    fn dependencies(&self, missing: &Missing) -> Result<Vec<String>> {
+        let owners: BTreeSet<_> =
+            missing.needed_by.iter().filter_map(|(owner, _)| owner.strip_prefix("deb:")).collect();
+        let mut names = Vec::new();
+        for owner in owners {
+            names.extend(self.archive.depends(owner)?);
+        }
+        let common = |name: &str| name.bytes().zip(missing.soname.bytes()).take_while(|(a, b)| a == b).count();
+        names.sort_by_key(|name| std::cmp::Reverse(common(name)));
+        names.truncate(GUESSES);
+        Ok(names)
+    }
+
+    /// Returns the package that most likely has a library which may lack its version, such as `libmagic.so`.
+    pub(super) fn likeliest(&self, library: &str) -> Option<String> {
+        let versions = self.known.versions(library).filter(|(name, _)| {
+            name.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        let packages = versions.flat_map(|(name, packages)| packages.iter().map(move |package| (name, package)));
+        // The file without a version is the linker's.
+        let packages = packages.filter(|(_, package)| !package.ends_with("-dev"));
+        let near = packages.min_by_key(|(name, package)| naming::distance(package, name).unwrap_or(usize::MAX));
+        near.map(|(_, package)| package.clone())
     }
 
     /// Whether answers may be wrong, because the archive's list of files is not to be had.
