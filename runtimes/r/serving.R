@@ -28,8 +28,9 @@ log_error <- function(condition, calls) {
   cat("Error: ", describe(condition), "\n", sep = "", file = stderr())
   # The last calls are those of the condition system.
   calls <- utils::head(calls, -2L)
-  own <- Position(function(call) identical(call[[1L]], quote(method)), calls, nomatch = 0L)
-  for (call in rev(utils::tail(calls[-seq_len(own)], 50L))) {
+  enters <- function(call) identical(call[[1L]], quote(method)) || identical(call[[1L]], quote(sys.source))
+  own <- Position(enters, calls, nomatch = 0L)
+  for (call in rev(utils::tail(calls[seq_along(calls) > own], 50L))) {
     cat("  at ", deparse(call, nlines = 1L)[1L], "\n", sep = "", file = stderr())
   }
 }

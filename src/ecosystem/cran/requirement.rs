@@ -66,12 +66,6 @@ const OPERATORS: [(&str, Operator); 8] = [
 ];
 
 impl Requirement {
-    /// Requires one version.
-    pub fn exactly(name: &str, version: &str) -> Self {
-        let constraint = Constraint { operator: Operator::Equal, version: version.to_owned() };
-        Self { name: name.to_owned(), constraints: vec![constraint] }
-    }
-
     /// Whether the package is part of R itself, or R.
     pub fn is_base(&self) -> bool {
         BASE.contains(&&*self.name)
