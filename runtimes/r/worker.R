@@ -7,5 +7,5 @@ local({
   for (file in c("serving.R", "tables.R", "tensors.R")) sys.source(file.path(folder, file), envir = environment())
   requests <- file("/dev/fd/3", "rb", raw = TRUE)
   replies <- file("/dev/fd/4", "wb", raw = TRUE)
-  main()
+  invisible(main())
 })

@@ -7,7 +7,7 @@ mod bytecode;
 mod plan;
 mod settings;
 mod system;
-pub mod tree;
+mod tree;
 
 pub use tree::server_lock;
 

@@ -17,7 +17,7 @@ const LARGE: u64 = 32 << 20;
 
 /// A named tree that becomes a layer.
 #[derive(Debug)]
-pub struct Part {
+pub(super) struct Part {
     /// The layer's name, such as `base` or `numpy`.
     pub name: String,
     /// Its files.
@@ -25,7 +25,7 @@ pub struct Part {
 }
 
 /// The parts that no file of the project touches.
-pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
+pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
     let mut unpacked = inputs.worlds.unpack(&lock.packages)?;
     for package in &mut unpacked {
         package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
@@ -45,7 +45,7 @@ pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<
 }
 
 /// The parts made of the project's files: datasets, artifacts, and on top the service code.
-pub fn project_parts(inputs: &Inputs<'_>, project: &Project) -> Vec<Part> {
+pub(super) fn project_parts(inputs: &Inputs<'_>, project: &Project) -> Vec<Part> {
     let mut parts = asset_parts("datasets", &project.datasets);
     parts.extend(asset_parts("artifacts", &project.artifacts));
     parts.push(Part { name: "service".to_owned(), tree: service_tree(inputs, project) });
@@ -109,7 +109,7 @@ fn asset_parts(name: &str, assets: &BTreeMap<String, (Tree, Asset)>) -> Vec<Part
 }
 
 /// The service code, and the contract, document and manifest that describe it.
-pub fn service_tree(inputs: &Inputs<'_>, project: &Project) -> Tree {
+fn service_tree(inputs: &Inputs<'_>, project: &Project) -> Tree {
     let service = super::service(inputs.manifest, inputs.runtime, project);
     let json = |value: &serde_json::Value| {
         let mut bytes = serde_json::to_vec_pretty(value).expect("a JSON value can always be written");

@@ -134,8 +134,7 @@ impl Build {
         if self.push {
             line = super::push::push(terminal, &store, &descriptor, &name, &self.push_options)?;
         }
-        terminal.result(&line, &json!({ "reference": line, "digest": digest }));
-        Ok(())
+        terminal.result(&line, &json!({ "reference": line, "digest": digest }))
     }
 
     fn name(&self, workspace: &Workspace) -> Result<String> {
@@ -150,7 +149,7 @@ impl Build {
 
     fn lock(&self, workspace: &Workspace) -> Result<Lock> {
         if !self.locked {
-            return workspace.locked(false);
+            return workspace.locked(workspace.platforms(), false);
         }
         let path = workspace.lock_path.display().to_string();
         Ok(workspace.lock()?.ok_or(LockedError::Missing { path })?)

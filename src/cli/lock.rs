@@ -24,7 +24,7 @@ impl Lock {
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let workspace = Workspace::open(&self.options, terminal)?;
         let _in_use = ImageStore::open(terminal.home())?.protect()?;
-        let lock = workspace.locked(self.update)?;
+        let lock = workspace.locked(workspace.platforms(), self.update)?;
         for &platform in workspace.platforms() {
             let chosen = lock.platform(platform, &workspace.lock_path)?;
             let count = |kind| chosen.packages_of(kind).count();
@@ -35,7 +35,6 @@ impl Lock {
                 workspace.lock_path.display()
             ));
         }
-        terminal.result("", &json!({ "lock": workspace.lock_path }));
-        Ok(())
+        terminal.result("", &json!({ "lock": workspace.lock_path }))
     }
 }

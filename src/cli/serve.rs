@@ -79,8 +79,8 @@ impl Serve {
 
     fn build(&self, terminal: &Terminal, store: &ImageStore) -> Result<(Image, Workspace)> {
         let workspace = Workspace::open(&self.options, terminal)?;
-        let lock = workspace.locked(false)?;
         let platform = workspace.host_platform()?;
+        let lock = workspace.locked(&[platform], false)?;
         let worlds = workspace.worlds(platform)?;
         let inputs = workspace.inputs(&worlds, Compression::default())?;
         let mut chosen = lock.platform(platform, &workspace.lock_path)?.clone();

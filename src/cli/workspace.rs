@@ -29,9 +29,9 @@ pub(super) struct Options {
     /// Use only what is in the cache
     #[arg(long)]
     pub offline: bool,
-    /// The mlpack-server program for the image [default: the one beside mlpack]
-    #[arg(long, env = "MLPACK_SERVER")]
-    pub server: Option<PathBuf>,
+    /// The mlpack-server program for the image; for several platforms one for each [default: those beside mlpack]
+    #[arg(long = "server", env = "MLPACK_SERVER", value_delimiter = ':', value_name = "FILE")]
+    pub servers: Vec<PathBuf>,
     /// Debian's mirror [default: the machine's own apt sources, else a public one]
     #[arg(long, env = "MLPACK_DEBIAN_MIRROR", value_name = "URL")]
     pub debian_mirror: Option<String>,
@@ -57,7 +57,7 @@ pub(super) enum ServerError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// It is not a static program for the platform.
+    /// It is not a static program for the platform, and neither is any other that was named.
     #[error("`{}` is not a static program for {platform}", path.display())]
     Wrong {
         /// The platform.
@@ -92,7 +92,7 @@ pub(super) struct Workspace {
     terminal: Terminal,
     http: Http,
     settings: Settings,
-    server: Option<PathBuf>,
+    servers: Vec<PathBuf>,
     platforms: Vec<Platform>,
 }
 
@@ -118,7 +118,7 @@ impl Workspace {
                 environment: environment(),
                 uv: options.uv.clone(),
             },
-            server: options.server.clone(),
+            servers: options.servers.clone(),
             manifest,
         })
     }
@@ -140,14 +140,20 @@ impl Workspace {
 
     /// Returns the server program for a platform, checked to be a static program for it.
     pub(super) fn server(&self, platform: Platform) -> Result<PathBuf> {
-        let path = self.server.clone().unwrap_or_else(|| beside(platform));
-        if !path.is_file() {
-            return Err(ServerError::Missing { platform, path }.into());
+        let mut candidates = self.servers.clone();
+        if candidates.is_empty() {
+            candidates.push(beside(platform));
         }
-        if !crate::elf::is_static(&path, platform)? {
-            return Err(ServerError::Wrong { platform, path }.into());
+        for path in &candidates {
+            if !path.is_file() {
+                return Err(ServerError::Missing { platform, path: path.clone() }.into());
+            }
+            if crate::elf::is_static(path, platform)? {
+                return Ok(path.clone());
+            }
         }
-        Ok(path)
+        let path = candidates.pop().expect("there is one at least");
+        Err(ServerError::Wrong { platform, path }.into())
     }
 
     /// Returns the lock file, checked to fit the manifest; `None` where there is none yet.
@@ -157,17 +163,17 @@ impl Workspace {
         Ok(Some(lock))
     }
 
-    /// Returns a lock that has every platform asked for: the one that is there, completed, or with `update` a new one.
+    /// Returns a lock that has all of `platforms`: the one that is there, completed, or with `update` a new one.
     ///
     /// The file is written when anything in it changed.
-    pub(super) fn locked(&self, update: bool) -> Result<Lock> {
+    pub(super) fn locked(&self, platforms: &[Platform], update: bool) -> Result<Lock> {
         let present = if update { self.replaced()? } else { self.lock()? };
         let requested = request::lines(&self.manifest)?;
         let request = request::digest(&requested);
         let kept = present.as_ref().filter(|present| present.request == request);
-        let platforms = kept.map(|kept| kept.platforms.clone()).unwrap_or_default();
-        let mut lock = Lock { format: FORMAT, request, requested, platforms };
-        for &platform in &self.platforms {
+        let kept = kept.map(|kept| kept.platforms.clone()).unwrap_or_default();
+        let mut lock = Lock { format: FORMAT, request, requested, platforms: kept };
+        for &platform in platforms {
             if update || !lock.platforms.contains_key(&platform) {
                 let known = present.as_ref().and_then(|present| present.platforms.get(&platform));
                 lock.platforms.insert(platform, self.resolve(platform, known)?);

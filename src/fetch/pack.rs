@@ -3,6 +3,7 @@
 //! Decompressing a package is slow and its files are many; a pack is decompressed once, is one file on disk, and gives
 //! each file's bytes by position.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
@@ -66,6 +67,21 @@ impl PackWriter {
         };
         Ok(self.nodes.into_iter().map(name).collect())
     }
+}
+
+/// Whether all packs that hold a tree's contents are in the store, undamaged. A damaged one is removed.
+pub fn is_whole(store: &BlobStore, tree: &Tree) -> fs::Result<bool> {
+    let pack = |node: &Node| match node.content()?.source {
+        Source::Pack { pack, .. } => Some(pack),
+        _ => None,
+    };
+    let packs: BTreeSet<Digest> = tree.iter().filter_map(|(_, node)| pack(node)).collect();
+    for pack in packs {
+        if store.get(&pack)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Opens a file's content. Reading to the end fails unless the bytes have the content's digest.

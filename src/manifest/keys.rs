@@ -61,6 +61,8 @@ pub(super) const COLUMN_TYPES: &[&str] = &["string", "integer", "number", "boole
 pub(super) const DTYPES: &[&str] =
     &["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
 
+pub(super) const PROTOCOLS: &[&str] = &["v2", "kserve", "tensorflow", "mlflow", "vertex", "seldon"];
+
 pub(super) const MAX_WORKERS: u64 = 1024;
 pub(super) const MAX_USER: u64 = u32::MAX as u64 - 1;
 pub(super) const MAX_ROWS: u64 = 1_000_000;
@@ -203,6 +205,11 @@ pub(super) const SERVER: &[Key] = &[
     optional("max_queue", Form::Integer(1, MAX_QUEUE), "How many requests may wait; more are refused with 429."),
     optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),
     optional("startup_timeout", Form::Text, "How long a worker may take to load the model, such as `5m`."),
+    optional(
+        "protocols",
+        Form::List(&Form::Choice(PROTOCOLS)),
+        "The protocols of other model servers that are spoken besides the server's own; all unless given.",
+    ),
 ];
 
 pub(super) const IMAGE: &[Key] = &[
@@ -218,7 +225,7 @@ mod tests {
     use super::*;
     use crate::manifest::{Language, Libraries};
     use crate::platform::Platform;
-    use crate::service::{ColumnType, Dtype, Task};
+    use crate::service::{ColumnType, Dtype, Protocol, Task};
 
     fn assert_variants<T: DeserializeOwned>(choices: &[&str]) {
         for choice in choices {
@@ -234,5 +241,6 @@ mod tests {
         assert_variants::<Task>(TASKS);
         assert_variants::<ColumnType>(COLUMN_TYPES);
         assert_variants::<Dtype>(DTYPES);
+        assert_variants::<Protocol>(PROTOCOLS);
     }
 }

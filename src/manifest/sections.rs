@@ -10,7 +10,7 @@ use super::text::shown;
 use super::{AssetFile, Image, Language, Libraries, Manifest, Packages, Runtime, ServiceFile, System};
 use super::{endpoints, keys, paths, units};
 use crate::platform::{Architecture, Platform};
-use crate::service::Server;
+use crate::service::{Protocol, Server};
 
 /// Reads the whole manifest; `path`, `root` and `text` are for the caller to fill in.
 pub(super) fn manifest(cursor: Cursor<'_>) -> Read<Manifest> {
@@ -174,6 +174,7 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
     let max_queue = fields.or("max_queue", default.max_queue, |cursor| count(cursor, keys::MAX_QUEUE));
     let grace_ms = fields.or("grace", default.grace_ms, units::duration);
     let startup_timeout_ms = fields.or("startup_timeout", default.startup_timeout_ms, units::duration);
+    let protocols = fields.or("protocols", default.protocols, protocols);
     Ok(Server {
         workers: workers?,
         timeout_ms: timeout_ms?,
@@ -182,7 +183,12 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
         max_queue: max_queue?,
         grace_ms: grace_ms?,
         startup_timeout_ms: startup_timeout_ms?,
+        protocols: protocols?,
     })
+}
+
+fn protocols(cursor: Cursor<'_>) -> Read<BTreeSet<Protocol>> {
+    all(cursor.items()?.map(|item| item.choice(keys::PROTOCOLS)))
 }
 
 fn workers(cursor: Cursor<'_>) -> Read<Option<u32>> {

@@ -38,11 +38,11 @@ impl<'a> Providers<'a> {
         let soname = &missing.soname;
         let mut names = self.known.packages(soname).to_vec();
         names.retain(|name| self.archive.catalog().candidate(name).is_some());
-        names.sort_by_key(|name| naming::distance(name, soname).unwrap_or(usize::MAX));
         if names.is_empty() {
             // One that exists only as an alternative is found by who provides its name.
             names = self.archive.providers(soname);
         }
+        names.sort_by_key(|name| naming::distance(name, soname).unwrap_or(usize::MAX));
         if names.is_empty() && self.partial {
             names = self.archive.named_like(soname);
             names.truncate(GUESSES);

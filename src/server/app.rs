@@ -13,6 +13,8 @@ use super::contract::{ContractError, Endpoint};
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
+use super::metrics::Metrics;
+use super::options::{Options, VertexRoutes};
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -30,8 +32,12 @@ pub struct App {
     pub queue: Queue,
     /// Starts and reaps workers.
     pub reaper: Reaper,
+    /// What has been counted since the start.
+    pub metrics: Metrics,
     /// How many workers there should be.
     pub workers: usize,
+    /// The paths that Vertex AI calls.
+    pub vertex: VertexRoutes,
     /// How many threads each worker's numeric libraries should use.
     pub threads: usize,
     ready: AtomicUsize,
@@ -45,21 +51,24 @@ pub struct App {
 pub struct Running<'a>(&'a App);
 
 impl App {
-    /// Checks the contract; `workers` overrides what it says.
-    pub fn new(service: Service, workers: Option<usize>) -> Result<Self, ContractError> {
+    /// Checks the contract; what the options say of workers overrides it.
+    pub fn new(service: Service, options: &Options) -> Result<Self, ContractError> {
         let endpoints: Vec<Endpoint> =
             service.endpoints.iter().map(|(name, endpoint)| Endpoint::new(name, endpoint)).collect::<Result<_, _>>()?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
+        let workers =
+            options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
         let server = &service.server;
         let batch = endpoints.iter().map(|endpoint| endpoint.batch);
         let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
         Ok(Self {
             openapi: openapi::document(&service).to_string().into(),
+            metrics: Metrics::new(endpoints.len()),
             endpoints,
             queue,
             reaper: Reaper::default(),
             workers,
+            vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),
             service,
             ready: AtomicUsize::new(0),
@@ -76,7 +85,7 @@ impl App {
             return Err(Failure::new(Code::NotReady, "no worker is ready"));
         }
         let (answer, answered) = oneshot::channel();
-        self.queue.push(Request { endpoint, payload, answer, suspect: false })?;
+        self.queue.push(Request { endpoint, payload, answer, suspect: false, arrived: Instant::now() })?;
         match timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),
@@ -97,6 +106,11 @@ impl App {
     /// Returns how many workers are ready.
     pub fn ready_workers(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the model can be called.
+    pub fn is_ready(&self) -> bool {
+        self.ready_workers() > 0 && !self.is_draining()
     }
 
     /// Notes that one worker more is ready.
@@ -123,6 +137,11 @@ impl App {
         }
         self.running.fetch_add(1, Ordering::Relaxed);
         Ok(Running(self))
+    }
+
+    /// Returns how many requests are running.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Returns whether new requests are refused.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -28,6 +29,8 @@ pub struct Request {
     pub answer: oneshot::Sender<Answer>,
     /// Set once a worker died with it: it is not merged again, so that it cannot take others along.
     pub suspect: bool,
+    /// When it came.
+    pub arrived: Instant,
 }
 
 /// The requests that wait, by endpoint.
@@ -88,6 +91,11 @@ impl Queue {
             waiting.count += 1;
             self.arrived.notify_one();
         }
+    }
+
+    /// Returns how many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().count
     }
 
     /// Answers everything that waits with `failure`.
@@ -173,7 +181,7 @@ mod tests {
     fn request(endpoint: usize, rows: usize) -> (Request, oneshot::Receiver<Answer>) {
         let (answer, receiver) = oneshot::channel();
         let payload = Payload::Table(Table { rows, columns: Vec::new() });
-        (Request { endpoint, payload, answer, suspect: false }, receiver)
+        (Request { endpoint, payload, answer, suspect: false, arrived: Instant::now() }, receiver)
     }
 
     fn rows(batch: &[Request]) -> Vec<usize> {

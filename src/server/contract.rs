@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::data::Column;
 use super::validate;
-use crate::service::{self, ColumnType, Data, Dtype};
+use crate::service::{self, ColumnType, Data, Dtype, Task};
 
 /// An endpoint whose contract has been checked.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Endpoint {
     pub output: Form,
     /// Whether waiting requests may be merged by row.
     pub batch: bool,
+    /// What kind of answer it gives.
+    pub task: Task,
 }
 
 /// The form of an input or output.
@@ -102,7 +104,21 @@ pub enum ContractError {
 }
 
 /// Paths that are the server's own.
-const RESERVED: [&str; 6] = ["docs", "healthcheck", "livez", "metrics", "openapi", "readyz"];
+const RESERVED: [&str; 13] = [
+    "api",
+    "docs",
+    "health",
+    "healthcheck",
+    "invocations",
+    "livez",
+    "metrics",
+    "openapi",
+    "ping",
+    "readyz",
+    "v1",
+    "v2",
+    "version",
+];
 
 impl Endpoint {
     /// Checks the contract of the endpoint `name`.
@@ -115,7 +131,7 @@ impl Endpoint {
         if endpoint.batch && !(input.has_rows() && output.has_rows()) {
             return Err(ContractError::Batch(name.to_owned()));
         }
-        Ok(Self { name: name.to_owned(), input, output, batch: endpoint.batch })
+        Ok(Self { name: name.to_owned(), input, output, batch: endpoint.batch, task: endpoint.task })
     }
 }
 
@@ -133,7 +149,8 @@ impl Form {
         })
     }
 
-    fn has_rows(&self) -> bool {
+    /// Returns whether the data is a list of rows that calls may be cut and merged by.
+    pub fn has_rows(&self) -> bool {
         match self {
             Self::Table(_) => true,
             Self::Tensor { shape, .. } => shape.first() == Some(&None),

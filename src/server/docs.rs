@@ -25,7 +25,9 @@ const PAGE: &str = r#"<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>API</title>
 <link rel="icon" href="data:,">
+<meta name="color-scheme" content="light dark">
 <link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/style.css">
 </head>
 <body>
 <div id="api"></div>
@@ -35,13 +37,39 @@ const PAGE: &str = r#"<!doctype html>
 </html>
 "#;
 
-const START: &str = r##"SwaggerUIBundle({ url: "openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });
+/// The page is dark where the reader's system is.
+const START: &str = r##"const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", follow);
+follow();
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#api",
+  deepLinking: true,
+  validatorUrl: null,
+  tryItOutEnabled: true,
+  defaultModelsExpandDepth: -1,
+});
 "##;
+
+/// Leaves out what says nothing here: the choice of one server, and links between answers. Gives phones the room.
+const STYLE: &str = "body { margin: 0 }
+.swagger-ui .scheme-container, .swagger-ui .response-col_links { display: none }
+.swagger-ui .info { margin: 32px 0 16px }
+@media (max-width: 640px) {
+  .swagger-ui .wrapper { padding: 0 10px }
+  .swagger-ui .opblock-body pre { font-size: 12px; overflow-wrap: anywhere }
+  .swagger-ui table.responses-table tbody tr td { padding: 8px 0 0 6px }
+  .swagger-ui .responses-inner, .swagger-ui .opblock .opblock-section-header { padding: 8px }
+  .swagger-ui .opblock-description-wrapper, .swagger-ui .opblock-section-request-body > div { padding: 8px }
+}
+";
 
 /// Returns the routes of the pages.
 pub fn routes() -> Router {
     let pages = Router::new()
         .route("/docs", get(async || page(PAGE, "text/html; charset=utf-8")))
+        .route("/docs/style.css", get(async || page(STYLE, "text/css")))
         .route("/docs/start.js", get(async || page(START, "text/javascript")));
     ASSETS.into_iter().fold(pages, |router, (name, media_type)| {
         router.route(&format!("/docs/{name}"), get(async move || asset(name, media_type)))
@@ -122,7 +150,7 @@ mod tests {
 
     #[test]
     fn pages_name_no_other_host() {
-        for page in [PAGE, START, POLICY] {
+        for page in [PAGE, START, STYLE, POLICY] {
             assert!(!page.contains("//"), "{page}");
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing here carries a value of the request, a path or a stack trace; those go to the log at most.
 
+use axum::http::StatusCode;
 use serde::Serialize;
 
 /// Why a request failed.
@@ -45,6 +46,24 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code, in order.
+    pub const ALL: [Self; 14] = [
+        Self::MalformedBody,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTimeout,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InvalidInput,
+        Self::QueueFull,
+        Self::ModelFailed,
+        Self::InvalidOutput,
+        Self::WorkerDied,
+        Self::NotReady,
+        Self::Draining,
+        Self::Timeout,
+    ];
+
     /// Returns the code as it stands in answers.
     pub fn text(self) -> &'static str {
         self.parts().0
@@ -84,5 +103,45 @@ impl Failure {
     /// Returns the failure of a body that does not fit the contract.
     pub fn invalid(details: Vec<Detail>) -> Self {
         Self { code: Code::InvalidInput, message: "the request does not fit the contract".to_owned(), details }
+    }
+
+    /// Returns message and details as one sentence, for protocols that have no place of their own for details.
+    pub fn sentence(&self) -> String {
+        let details = self.details.iter().map(|detail| match detail.pointer.as_str() {
+            "" => format!("the body {}", detail.message),
+            pointer => format!("{pointer} {}", detail.message),
+        });
+        let details: Vec<String> = details.collect();
+        match details.as_slice() {
+            [] => self.message.clone(),
+            details => format!("{}: {}", self.message, details.join("; ")),
+        }
+    }
+
+    /// Returns the HTTP status in the peers' protocols, which know no 422.
+    pub fn plain_status(&self) -> StatusCode {
+        match self.code {
+            Code::InvalidInput => StatusCode::BAD_REQUEST,
+            code => StatusCode::from_u16(code.status()).expect("codes have valid statuses"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_stand_in_their_own_order() {
+        for (position, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, position);
+        }
+    }
+
+    #[test]
+    fn a_sentence_holds_every_detail() {
+        let detail = |pointer: &str| Detail { pointer: pointer.to_owned(), message: "is wrong".to_owned() };
+        let failure = Failure::invalid(vec![detail(""), detail("/rows/0")]);
+        assert_eq!(failure.sentence(), "the request does not fit the contract: the body is wrong; /rows/0 is wrong");
     }
 }

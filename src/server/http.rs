@@ -7,52 +7,64 @@ use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
-use super::docs;
+use super::exchange::{Exchange, Speaker};
 use super::failure::{Code, Failure};
-use super::protocol;
+use super::{docs, metrics, protocol};
 
 /// Bodies and results of this size are worked on by another thread, so that they do not hold up small ones.
 const LARGE: usize = 256 << 10;
+/// The media type of JSON.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns all routes.
 pub fn router(app: &Arc<App>) -> Router {
     let own = Router::new()
-        .route("/", get(with(app, landing)))
-        .route(
-            "/livez",
-            get(with(app, |_, headers| json_response(StatusCode::OK, &json!({"status": "live"}), headers))),
-        )
-        .route("/readyz", get(with(app, ready)))
-        .route("/openapi.json", get(with(app, |app, headers| body(StatusCode::OK, app.openapi.clone(), headers))))
+        .route("/", page(app, landing))
+        .route("/livez", page(app, |_, id| json(StatusCode::OK, &json!({"status": "live"}), id)))
+        .route("/readyz", page(app, ready))
+        .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
+        .route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)))
         .merge(docs::routes());
-    protocol::all()
-        .iter()
+    let routes = protocol::spoken(app)
         .fold(own, |router, protocol| router.merge(protocol.routes(app)))
-        .method_not_allowed_fallback(with(app, |_, headers| {
-            failure(&Failure::new(Code::MethodNotAllowed, "this path does not take this method"), headers)
-        }))
-        .fallback(with(app, |_, headers| {
-            failure(&Failure::new(Code::NotFound, "there is nothing at this path"), headers)
-        }))
+        .method_not_allowed_fallback(refuse(app, Code::MethodNotAllowed, "this path does not take this method"))
+        .fallback(refuse(app, Code::NotFound, "there is nothing at this path"));
+    protocol::before(app, routes)
 }
 
-/// Makes a handler of a function of the server and the request's headers.
-fn with(
+/// Makes a page of a function of the server and the request's ID.
+pub fn page(
     app: &Arc<App>,
-    answer: impl Fn(&App, &HeaderMap) -> Response + Clone + Send + Sync + 'static,
-) -> impl Fn(HeaderMap) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    answer: impl Fn(&App, &HeaderValue) -> Response + Clone + Send + Sync + 'static,
+) -> MethodRouter {
     let app = Arc::clone(app);
-    move |headers| std::future::ready(finish(&app, answer(&app, &headers)))
+    get(move |headers: HeaderMap| std::future::ready(finish(&app, answer(&app, &request_id(&headers)))))
+}
+
+/// Makes a handler that answers every request with one failure.
+fn refuse(
+    app: &Arc<App>,
+    code: Code,
+    message: &'static str,
+) -> impl Fn(Request) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
+    static SPEAKER: Speaker = Speaker { protocol: None, failure };
+    let app = Arc::clone(app);
+    move |request| {
+        let exchange = Exchange::new(&app, &SPEAKER, request);
+        std::future::ready(exchange.finish(Err(Failure::new(code, message))))
+    }
 }
 
 /// Asks the client to leave while the server is stopping.
@@ -63,22 +75,23 @@ pub fn finish(app: &App, mut response: Response) -> Response {
     response
 }
 
-fn landing(app: &App, headers: &HeaderMap) -> Response {
+fn landing(app: &App, id: &HeaderValue) -> Response {
     let endpoints: Vec<String> = app.endpoints.iter().map(|endpoint| format!("/{}", endpoint.name)).collect();
     let service = &app.service;
     let page = json!({"name": service.name, "version": service.version, "description": service.description,
-        "endpoints": endpoints, "openapi": "/openapi.json", "docs": "/docs"});
-    json_response(StatusCode::OK, &page, headers)
+        "endpoints": endpoints, "protocols": service.server.protocols, "openapi": "/openapi.json", "docs": "/docs",
+        "metrics": "/metrics", "status": "alive"});
+    json(StatusCode::OK, &page, id)
 }
 
-fn ready(app: &App, headers: &HeaderMap) -> Response {
-    let (status, word) = match (app.is_draining(), app.ready_workers()) {
+fn ready(app: &App, id: &HeaderValue) -> Response {
+    let (status, word) = match (app.is_draining(), app.is_ready()) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        (false, 0) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        (false, _) => (StatusCode::OK, "ready"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        (false, true) => (StatusCode::OK, "ready"),
     };
     let workers = json!({"ready": app.ready_workers(), "total": app.workers});
-    json_response(status, &json!({"status": word, "workers": workers}), headers)
+    json(status, &json!({"status": word, "workers": workers}), id)
 }
 
 /// Reads a request's body within the limits of size and time.
@@ -88,6 +101,9 @@ pub async fn read_body(app: &App, headers: &HeaderMap, body: Body, deadline: Ins
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
+    }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Failure::new(Code::UnsupportedMediaType, "send the body without `Content-Encoding`"));
     }
     match timeout_at(deadline, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
@@ -106,42 +122,37 @@ pub async fn work<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Sen
 }
 
 /// Returns an answer of this media type.
-pub fn typed(status: StatusCode, content: impl Into<Body>, media_type: &HeaderValue, headers: &HeaderMap) -> Response {
+pub fn typed(status: StatusCode, content: impl Into<Body>, media_type: &HeaderValue, id: &HeaderValue) -> Response {
     let mut response = Response::new(content.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, media_type.clone());
-    response.headers_mut().insert(REQUEST_ID, request_id(headers));
+    response.headers_mut().insert(REQUEST_ID, id.clone());
     response
 }
 
 /// Returns a JSON answer that is text already.
-pub fn body(status: StatusCode, content: impl Into<Body>, headers: &HeaderMap) -> Response {
-    typed(status, content, &HeaderValue::from_static("application/json"), headers)
+pub fn body(status: StatusCode, content: impl Into<Body>, id: &HeaderValue) -> Response {
+    typed(status, content, &JSON, id)
 }
 
-fn json_response(status: StatusCode, value: &serde_json::Value, headers: &HeaderMap) -> Response {
-    body(status, value.to_string(), headers)
+/// Returns a JSON answer.
+pub fn json(status: StatusCode, value: &serde_json::Value, id: &HeaderValue) -> Response {
+    body(status, value.to_string(), id)
 }
 
 /// Returns the server's own error document.
-pub fn failure(failure: &Failure, headers: &HeaderMap) -> Response {
-    let id = request_id(headers);
+pub fn failure(failure: &Failure, id: &HeaderValue) -> Response {
     let mut error = json!({"code": failure.code.text(), "message": failure.message,
         "request_id": id.to_str().unwrap_or_default()});
     if !failure.details.is_empty() {
         error["details"] = json!(failure.details);
     }
     let status = StatusCode::from_u16(failure.code.status()).expect("codes have valid statuses");
-    let mut response = json_response(status, &json!({ "error": error }), headers);
-    response.headers_mut().insert(REQUEST_ID, id);
-    if matches!(failure.code, Code::QueueFull | Code::NotReady | Code::Draining) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
+    json(status, &json!({ "error": error }), id)
 }
 
 /// Returns the client's own request ID where it is short and printable, else a new one.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub fn request_id(headers: &HeaderMap) -> HeaderValue {
     static START: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let printable = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic);

@@ -71,6 +71,11 @@ impl Reaper {
         Ok((child, exit))
     }
 
+    /// Returns the process numbers of the children that run.
+    pub fn children(&self) -> Vec<i32> {
+        self.lock().keys().copied().collect()
+    }
+
     /// Reaps for ever.
     pub async fn run(&self) -> io::Result<()> {
         let mut child_ended = signal(SignalKind::child())?;

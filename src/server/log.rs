@@ -2,13 +2,14 @@
 //!
 //! Whoever logs never waits: when nobody reads stderr fast enough, lines are dropped and counted.
 
-use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
+use super::render::scalar;
 use super::validate::time;
 
 /// How much a line matters.
@@ -23,6 +24,8 @@ pub enum Level {
 
 /// Bytes that may wait to be written.
 const MAX_WAITING: usize = 8 << 20;
+/// Bytes that the buffers keep between writes.
+const KEPT_BUFFER: usize = 1 << 20;
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
@@ -34,8 +37,10 @@ struct Log {
 
 #[derive(Default)]
 struct Lines {
-    waiting: VecDeque<Vec<u8>>,
-    bytes: usize,
+    /// Whole lines that wait.
+    waiting: Vec<u8>,
+    /// Bytes that the thread is writing.
+    writing: usize,
     dropped: u64,
 }
 
@@ -63,24 +68,40 @@ pub fn start(level: Level) {
     }
 }
 
-/// Writes one line with the members of the object `more`.
-pub fn line(level: Level, message: &str, more: Value) {
+/// Returns whether lines of this level are written.
+pub fn wants(level: Level) -> bool {
+    LOG.get().is_some_and(|log| level <= log.level)
+}
+
+/// Writes one line with the members of `more`, which must serialize as an object.
+pub fn line(level: Level, message: &str, more: impl Serialize) {
     let Some(log) = LOG.get().filter(|log| level <= log.level) else { return };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut line =
-        json!({"time": time::format_datetime(now.as_micros() as i64), "level": level.name(), "message": message});
-    if let (Value::Object(line), Value::Object(mut more)) = (&mut line, more) {
-        line.append(&mut more);
+    let time = time::format_datetime(now.as_micros() as i64);
+    let mut line = Vec::with_capacity(256);
+    let written = write!(line, "{{\"time\":\"{time}\",\"level\":\"{}\",\"message\":", level.name());
+    written.expect("writing to memory cannot fail");
+    scalar(&mut line, message);
+    let end = line.len();
+    scalar(&mut line, more);
+    // What follows is the inside of the object, after a comma where it has one.
+    if line[end..] == *b"{}" {
+        line.truncate(end);
+        line.push(b'}');
+    } else {
+        line[end] = b',';
     }
-    log.push(format!("{line}\n").into_bytes());
+    line.push(b'\n');
+    log.push(&line);
 }
 
 /// Waits until everything is written, but not for long.
 pub fn flush() {
     let Some(log) = LOG.get() else { return };
     let lines = log.lock();
+    let unwritten = |lines: &mut Lines| lines.writing + lines.waiting.len() > 0;
     // A stopped reader must not keep the program from ending; nothing is left to do about it then.
-    let _ = log.changed.wait_timeout_while(lines, Duration::from_secs(1), |lines| lines.bytes > 0);
+    let _ = log.changed.wait_timeout_while(lines, Duration::from_secs(1), unwritten);
 }
 
 impl Log {
@@ -88,39 +109,45 @@ impl Log {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: Vec<u8>) {
+    fn push(&self, line: &[u8]) {
         let mut lines = self.lock();
-        if lines.bytes + line.len() > MAX_WAITING {
+        if lines.waiting.len() + lines.writing + line.len() > MAX_WAITING {
             lines.dropped += 1;
             return;
         }
-        lines.bytes += line.len();
-        lines.waiting.push_back(line);
-        self.changed.notify_all();
-    }
-
-    fn write_all(&self) {
-        let mut stderr = std::io::stderr();
-        loop {
-            let (line, dropped) = self.next();
-            // With stderr gone there is nowhere left to say so.
-            let _ = stderr.write_all(&line);
-            if dropped > 0 {
-                let _ =
-                    writeln!(stderr, "{}", json!({"level": "warn", "message": "log lines dropped", "lines": dropped}));
-            }
-            self.lock().bytes -= line.len();
+        lines.waiting.extend_from_slice(line);
+        // While the thread writes it needs no waking: it looks again by itself.
+        if lines.writing == 0 {
             self.changed.notify_all();
         }
     }
 
-    fn next(&self) -> (Vec<u8>, u64) {
-        let mut lines = self.lock();
+    fn write_all(&self) {
+        let mut stderr = std::io::stderr();
+        let mut buffer = Vec::new();
         loop {
-            if let Some(line) = lines.waiting.pop_front() {
-                return (line, std::mem::take(&mut lines.dropped));
+            let dropped = self.next(&mut buffer);
+            // With stderr gone there is nowhere left to say so.
+            let _ = stderr.write_all(&buffer);
+            if dropped > 0 {
+                let _ =
+                    writeln!(stderr, "{}", json!({"level": "warn", "message": "log lines dropped", "lines": dropped}));
             }
+            self.lock().writing = 0;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for lines, and takes all there are.
+    fn next(&self, buffer: &mut Vec<u8>) -> u64 {
+        let mut lines = self.lock();
+        while lines.waiting.is_empty() {
             lines = self.changed.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
+        buffer.clear();
+        buffer.shrink_to(KEPT_BUFFER);
+        std::mem::swap(buffer, &mut lines.waiting);
+        lines.writing = buffer.len();
+        std::mem::take(&mut lines.dropped)
     }
 }

@@ -13,10 +13,12 @@ pub mod batch;
 pub mod contract;
 pub mod data;
 pub mod docs;
+pub mod exchange;
 pub mod failure;
 pub mod http;
 pub mod init;
 pub mod log;
+pub mod metrics;
 pub mod options;
 pub mod protocol;
 pub mod render;
@@ -112,7 +114,7 @@ fn run(options: &Options) -> Result<(), ServerError> {
         Action::Serve => {
             log::start(options.level);
             init::prepare()?;
-            let app = Arc::new(App::new(read_service(options)?, options.workers)?);
+            let app = Arc::new(App::new(read_service(options)?, options)?);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let served = runtime.block_on(serve(app, SocketAddr::new(options.host, options.port)));
             // A large body that is still worked on must not keep the program from ending.

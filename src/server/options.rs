@@ -15,12 +15,16 @@ Usage: mlpack-server [serve | healthcheck] [OPTIONS]
   healthcheck         exits with 0 if the server on the port is ready
 
   --host ADDRESS      the address to listen on [0.0.0.0]
-  --port PORT         the port [MLPACK_PORT, else PORT, else 8080]
+  --port PORT         the port [MLPACK_PORT, SAGEMAKER_BIND_TO_PORT, AIP_HTTP_PORT, PORT, 8080: the first that is set]
   --service FILE      the contract [/opt/mlpack/service.json]
   --version, --help
 
-Environment: MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug).
+Environment: MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug), AIP_PREDICT_ROUTE and
+AIP_HEALTH_ROUTE (paths for Vertex AI).
 ";
+
+/// The variables that may name the port, first the one that wins.
+const PORTS: [&str; 4] = ["MLPACK_PORT", "SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT", "PORT"];
 
 /// What the program is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,17 @@ pub struct Options {
     pub workers: Option<usize>,
     /// Which lines are logged.
     pub level: Level,
+    /// The paths that Vertex AI calls.
+    pub vertex: VertexRoutes,
+}
+
+/// The paths that Vertex AI's environment names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VertexRoutes {
+    /// Where it sends instances.
+    pub predict: Option<String>,
+    /// Where it asks for readiness.
+    pub health: Option<String>,
 }
 
 /// The program was called wrongly.
@@ -81,12 +96,16 @@ impl Options {
         let mut options = Self {
             action: Action::Serve,
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            port: from("MLPACK_PORT").or_else(|| from("PORT")).map_or(Ok(8080), read)?,
+            port: PORTS.into_iter().find_map(from).map_or(Ok(8080), read)?,
             service: PathBuf::from(format!("/{ROOT}/{SERVICE_FILE}")),
             workers: from("MLPACK_WORKERS").map(read).transpose()?,
             level: from("MLPACK_LOG").map_or(Ok(Level::Info), |(name, value)| {
                 Level::parse(&value).ok_or(OptionsError::Value { name, value })
             })?,
+            vertex: VertexRoutes {
+                predict: from("AIP_PREDICT_ROUTE").map(route).transpose()?,
+                health: from("AIP_HEALTH_ROUTE").map(route).transpose()?,
+            },
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
@@ -118,6 +137,13 @@ impl Options {
     }
 }
 
+/// Reads a path. What the router takes for a pattern is refused.
+fn route((name, path): (String, String)) -> Result<String, OptionsError> {
+    let plain = |segment: &str| !segment.starts_with([':', '*']) && !segment.contains(['{', '}']);
+    let valid = path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(plain));
+    if valid { Ok(path) } else { Err(OptionsError::Value { name, value: path }) }
+}
+
 fn read<T: FromStr>((name, value): (String, String)) -> Result<T, OptionsError> {
     value.parse().map_err(|_| OptionsError::Value { name, value })
 }
@@ -141,6 +167,22 @@ mod tests {
         assert_eq!(parse(&[], &variables[..1]).unwrap().port, 1);
         assert_eq!(parse(&[], &variables).unwrap().workers, Some(3));
         assert_eq!(parse(&[], &[("PORT", "")]).unwrap().port, 8080);
+    }
+
+    #[test]
+    fn platforms_name_the_port_in_their_own_variables() {
+        assert_eq!(parse(&[], &[("AIP_HTTP_PORT", "1"), ("SAGEMAKER_BIND_TO_PORT", "2")]).unwrap().port, 2);
+        assert_eq!(parse(&[], &[("AIP_HTTP_PORT", "1"), ("PORT", "2")]).unwrap().port, 1);
+    }
+
+    #[test]
+    fn routes_must_be_plain_paths() {
+        let predict = |path: &str| parse(&[], &[("AIP_PREDICT_ROUTE", path)]).map(|options| options.vertex.predict);
+        let path = "/v1/endpoints/1/deployedModels/2:predict";
+        assert_eq!(predict(path).unwrap().as_deref(), Some(path));
+        for path in ["predict", "/{x}", "/a/:b", "/*"] {
+            assert!(matches!(predict(path), Err(OptionsError::Value { .. })), "{path}");
+        }
     }
 
     #[test]

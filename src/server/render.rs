@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::contract::Schema;
+use super::contract::{Rule, Schema};
 use super::data::{Column, Table, Tensor, size};
 use super::validate::{Orientation, time};
 use crate::service::{ColumnType, Dtype};
@@ -10,39 +10,97 @@ use crate::service::{ColumnType, Dtype};
 /// Writes a table the way its request was sent.
 pub fn table(schema: &Schema, table: &Table, orientation: Orientation) -> Vec<u8> {
     let mut out = Vec::with_capacity(32 + table.rows * table.columns.len() * 24);
-    let mut cells: Vec<Cells<'_>> =
-        schema.rules.iter().zip(&table.columns).map(|(rule, column)| Cells::new(&rule.levels, column)).collect();
-    let names: Vec<Vec<u8>> = schema.rules.iter().map(|rule| key(&rule.name)).collect();
     match orientation {
         Orientation::Rows => {
             out.extend_from_slice(b"{\"rows\":");
-            list(&mut out, *b"[]", 0..table.rows, |out, _| {
-                list(out, *b"{}", cells.iter_mut().zip(&names), |out, (cells, name)| {
-                    out.extend_from_slice(name);
-                    cells.write_next(out);
-                });
-            });
+            records(&mut out, schema, table);
         }
         Orientation::Columns => {
             out.extend_from_slice(b"{\"columns\":");
-            list(&mut out, *b"{}", cells.iter_mut().zip(&names), |out, (cells, name)| {
-                out.extend_from_slice(name);
-                list(out, *b"[]", 0..table.rows, |out, _| cells.write_next(out));
-            });
+            columns(&mut out, schema, table);
         }
     }
     out.push(b'}');
     out
 }
 
+/// Writes `[{column: value, …}, …]`.
+pub fn records(out: &mut Vec<u8>, schema: &Schema, table: &Table) {
+    let mut cells = cells(schema, table);
+    let names: Vec<Vec<u8>> = schema.rules.iter().map(|rule| key(&rule.name)).collect();
+    list(out, *b"[]", 0..table.rows, |out, _| {
+        list(out, *b"{}", cells.iter_mut().zip(&names), |out, (cells, name)| {
+            out.extend_from_slice(name);
+            cells.write_next(out);
+        });
+    });
+}
+
+/// Writes `{column: [value, …], …}`.
+pub fn columns(out: &mut Vec<u8>, schema: &Schema, table: &Table) {
+    list(out, *b"{}", schema.rules.iter().zip(&table.columns), |out, (rule, values)| {
+        out.extend_from_slice(&key(&rule.name));
+        column(out, rule, values);
+    });
+}
+
+/// Writes `[[value, …], …]`, a list for each row.
+pub fn lists(out: &mut Vec<u8>, schema: &Schema, table: &Table) {
+    let mut cells = cells(schema, table);
+    list(out, *b"[]", 0..table.rows, |out, _| {
+        list(out, *b"[]", cells.iter_mut(), |out, cells| cells.write_next(out));
+    });
+}
+
+/// Writes the values of one column as a list.
+pub fn column(out: &mut Vec<u8>, rule: &Rule, column: &Column) {
+    let mut cells = Cells::new(&rule.levels, column);
+    list(out, *b"[]", 0..column.len(), |out, _| cells.write_next(out));
+}
+
 /// Writes `{"tensor": …}`.
 pub fn tensor(tensor: &Tensor) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + tensor.data.len() * 3);
     out.extend_from_slice(b"{\"tensor\":");
-    let mut elements = tensor.data.chunks_exact(size(tensor.dtype));
-    nested(&mut out, tensor.dtype, &tensor.shape, &mut elements);
+    nested_tensor(&mut out, tensor);
     out.push(b'}');
     out
+}
+
+/// Writes a tensor as nested lists.
+pub fn nested_tensor(out: &mut Vec<u8>, tensor: &Tensor) {
+    nested(out, tensor.dtype, &tensor.shape, &mut tensor.data.chunks_exact(size(tensor.dtype)));
+}
+
+/// Writes a tensor's elements as one list, row-major.
+pub fn flat_tensor(out: &mut Vec<u8>, tensor: &Tensor) {
+    let elements = tensor.data.chunks_exact(size(tensor.dtype));
+    list(out, *b"[]", elements, |out, bytes| element(out, tensor.dtype, bytes));
+}
+
+/// Writes an object's key and the colon after it.
+pub fn key(name: &str) -> Vec<u8> {
+    let mut key = Vec::new();
+    scalar(&mut key, name);
+    key.push(b':');
+    key
+}
+
+/// Writes `items` between the two brackets, with commas.
+pub fn list<T>(
+    out: &mut Vec<u8>,
+    brackets: [u8; 2],
+    items: impl Iterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(brackets[0]);
+    for (position, item) in items.enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(brackets[1]);
 }
 
 /// Writes any value that JSON has a form for.
@@ -78,58 +136,49 @@ fn element(out: &mut Vec<u8>, dtype: Dtype, bytes: &[u8]) {
     }
 }
 
-fn key(name: &str) -> Vec<u8> {
-    let mut key = Vec::new();
-    scalar(&mut key, name);
-    key.push(b':');
-    key
-}
-
-/// Writes `items` between the two brackets, with commas.
-fn list<T>(
-    out: &mut Vec<u8>,
-    brackets: [u8; 2],
-    items: impl Iterator<Item = T>,
-    mut write: impl FnMut(&mut Vec<u8>, T),
-) {
-    out.push(brackets[0]);
-    for (position, item) in items.enumerate() {
-        if position > 0 {
-            out.push(b',');
-        }
-        write(out, item);
-    }
-    out.push(brackets[1]);
+fn cells<'a>(schema: &'a Schema, table: &'a Table) -> Vec<Cells<'a>> {
+    schema.rules.iter().zip(&table.columns).map(|(rule, column)| Cells::new(&rule.levels, column)).collect()
 }
 
 /// The values of one column, read from first to last.
-struct Cells<'a> {
+pub struct Cells<'a> {
     levels: &'a [String],
     column: &'a Column,
     row: usize,
     text: &'a [u8],
 }
 
+/// One value.
+pub enum Cell<'a> {
+    /// There is none.
+    Missing,
+    /// A text, or the level of a category.
+    Text(&'a str),
+    /// A whole number.
+    Integer(i64),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Boolean(bool),
+    /// A day or a moment as text.
+    Time(String),
+}
+
 impl<'a> Cells<'a> {
-    fn new(levels: &'a [String], column: &'a Column) -> Self {
+    /// Starts at the first row; `levels` are a category's.
+    pub fn new(levels: &'a [String], column: &'a Column) -> Self {
         Self { levels, column, row: 0, text: &column.text }
     }
 
-    fn write_next(&mut self, out: &mut Vec<u8>) {
-        let (column, row) = (self.column, self.row);
-        self.row += 1;
-        let text = self.next_text(row);
-        if !column.is_valid(row) {
-            return out.extend_from_slice(b"null");
-        }
-        match column.kind {
-            ColumnType::String => scalar(out, std::str::from_utf8(text).expect("texts have been checked")),
-            ColumnType::Integer => scalar(out, i64::from_le_bytes(column.bytes(row))),
-            ColumnType::Number => scalar(out, f64::from_le_bytes(column.bytes(row))),
-            ColumnType::Boolean => scalar(out, column.values[row] != 0),
-            ColumnType::Date => quoted(out, &time::format_date(i32::from_le_bytes(column.bytes(row)))),
-            ColumnType::Datetime => quoted(out, &time::format_datetime(i64::from_le_bytes(column.bytes(row)))),
-            ColumnType::Category => scalar(out, &self.levels[i32::from_le_bytes(column.bytes(row)) as usize]),
+    /// Writes the next value; there must be one.
+    pub fn write_next(&mut self, out: &mut Vec<u8>) {
+        match self.next().expect("every column has a value for every row") {
+            Cell::Missing => out.extend_from_slice(b"null"),
+            Cell::Text(text) => scalar(out, text),
+            Cell::Integer(number) => scalar(out, number),
+            Cell::Number(number) => scalar(out, number),
+            Cell::Boolean(value) => scalar(out, value),
+            Cell::Time(text) => write!(out, "\"{text}\"").expect("writing to memory cannot fail"),
         }
     }
 
@@ -144,6 +193,27 @@ impl<'a> Cells<'a> {
     }
 }
 
-fn quoted(out: &mut Vec<u8>, text: &str) {
-    write!(out, "\"{text}\"").expect("writing to memory cannot fail");
+impl<'a> Iterator for Cells<'a> {
+    type Item = Cell<'a>;
+
+    fn next(&mut self) -> Option<Cell<'a>> {
+        let (column, row) = (self.column, self.row);
+        if row == column.len() {
+            return None;
+        }
+        self.row += 1;
+        let text = self.next_text(row);
+        if !column.is_valid(row) {
+            return Some(Cell::Missing);
+        }
+        Some(match column.kind {
+            ColumnType::String => Cell::Text(std::str::from_utf8(text).expect("texts have been checked")),
+            ColumnType::Integer => Cell::Integer(i64::from_le_bytes(column.bytes(row))),
+            ColumnType::Number => Cell::Number(f64::from_le_bytes(column.bytes(row))),
+            ColumnType::Boolean => Cell::Boolean(column.values[row] != 0),
+            ColumnType::Date => Cell::Time(time::format_date(i32::from_le_bytes(column.bytes(row)))),
+            ColumnType::Datetime => Cell::Time(time::format_datetime(i64::from_le_bytes(column.bytes(row)))),
+            ColumnType::Category => Cell::Text(&self.levels[i32::from_le_bytes(column.bytes(row)) as usize]),
+        })
+    }
 }

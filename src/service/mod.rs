@@ -3,7 +3,7 @@
 
 pub mod openapi;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,34 @@ pub struct Server {
     pub grace_ms: u64,
     /// Milliseconds that a worker may take to load the model.
     pub startup_timeout_ms: u64,
+    /// The protocols spoken besides the server's own; a contract that does not say takes all.
+    #[serde(default = "Protocol::all")]
+    pub protocols: BTreeSet<Protocol>,
+}
+
+/// A wire protocol of another model server, spoken on the same port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// The Open Inference Protocol over REST: KServe V2, Triton, MLServer.
+    V2,
+    /// KServe V1.
+    Kserve,
+    /// TensorFlow Serving's REST interface.
+    Tensorflow,
+    /// MLflow's scoring server, which SageMaker calls as well.
+    Mlflow,
+    /// Vertex AI's custom containers, on the routes that their environment names.
+    Vertex,
+    /// Seldon Core V1.
+    Seldon,
+}
+
+impl Protocol {
+    /// Returns every protocol.
+    pub fn all() -> BTreeSet<Self> {
+        [Self::V2, Self::Kserve, Self::Tensorflow, Self::Mlflow, Self::Vertex, Self::Seldon].into()
+    }
 }
 
 impl Default for Server {
@@ -102,6 +130,7 @@ impl Default for Server {
             max_queue: 1024,
             grace_ms: 25_000,
             startup_timeout_ms: 300_000,
+            protocols: Protocol::all(),
         }
     }
 }
@@ -123,7 +152,6 @@ pub struct Endpoint {
 
 /// What kind of answer an endpoint gives; protocols with a form of their own for it use that form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// A class for each row.
@@ -210,7 +238,6 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<s
 
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ColumnType {
     /// Text.
@@ -231,7 +258,6 @@ pub enum ColumnType {
 
 /// The type of a tensor's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the names say it: kind and bits")]
 pub enum Dtype {

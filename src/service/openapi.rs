@@ -1,25 +1,40 @@
 //! The OpenAPI 3.1 document of a service, from its contract alone. The build writes it, the server serves it.
 //!
 //! Its schemas (JSON Schema 2020-12) are exactly as strict as the server: what they allow is accepted, what they forbid
-//! is answered with 422. Members are sorted by name, so equal contracts give equal bytes.
+//! is answered with 422; the one exception is described in words, see [`BY_COLUMN`]. Members are sorted by name, so equal
+//! contracts give equal bytes.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use super::{Column, ColumnType, Data, Dtype, Endpoint, Service, Task};
 
-/// The failures an endpoint may answer with, and what they mean.
-const FAILURES: [(&str, &str); 10] = [
-    ("400", "The body is not what its media type says."),
-    ("408", "The body did not arrive in time."),
-    ("413", "The body is too large."),
-    ("415", "The body has another media type than the endpoint takes."),
-    ("422", "The body does not fit the contract; `details` says where."),
-    ("429", "Too many requests are waiting."),
-    ("500", "The model failed."),
-    ("503", "No worker is ready, or the server is stopping."),
-    ("504", "The model did not answer in time."),
-    ("405", "The path does not take this method."),
+/// The failures an endpoint may answer with, and what they mean. Each range has one form.
+const FAILURES: [(&str, &str); 2] = [
+    (
+        "4XX",
+        "The request was not taken.\n\n\
+        - 400: the body is not what its media type says\n\
+        - 405: the path does not take this method\n\
+        - 408: the body did not arrive in time\n\
+        - 413: the body is too large\n\
+        - 415: the body has another media type than the endpoint takes\n\
+        - 422: the body does not fit the contract; `details` says where\n\
+        - 429: too many requests are waiting",
+    ),
+    (
+        "5XX",
+        "The request was taken, but not answered.\n\n\
+        - 500: the model failed\n\
+        - 503: no worker is ready, or the server is stopping\n\
+        - 504: the model did not answer in time",
+    ),
 ];
+
+/// The form of a table that no schema can describe.
+const BY_COLUMN: &str = "A table may also be sent by column, as `{\"columns\": {name: [value, …]}}` with as many values in each; \
+    it is then answered by column.";
 
 /// Returns the document.
 pub fn document(service: &Service) -> Value {
@@ -40,6 +55,7 @@ pub fn document(service: &Service) -> Value {
         "openapi": "3.1.0",
         "info": info,
         "servers": [{"url": "."}],
+        "tags": tags(service),
         "paths": paths,
         "components": {
             "schemas": {"Error": error_schema(), "Status": status_schema()},
@@ -64,13 +80,28 @@ fn operation(name: &str, endpoint: &Endpoint) -> Value {
     let mut operation = json!({
         "operationId": name,
         "tags": [tag(endpoint.task)],
-        "requestBody": {"required": true, "content": content(&endpoint.input, false)},
+        "requestBody": body(&endpoint.input),
         "responses": responses,
     });
     if !endpoint.description.is_empty() {
         operation["description"] = json!(endpoint.description);
     }
     operation
+}
+
+/// The groups of operations, the endpoints' before the server's own.
+fn tags(service: &Service) -> Vec<Value> {
+    let tasks: BTreeSet<String> =
+        service.endpoints.values().filter_map(|endpoint| tag(endpoint.task).as_str().map(str::to_owned)).collect();
+    tasks.into_iter().chain(["health".to_owned()]).map(|name| json!({ "name": name })).collect()
+}
+
+fn body(input: &Data) -> Value {
+    let mut body = json!({"required": true, "content": content(input, false)});
+    if matches!(input, Data::Table { .. }) {
+        body["description"] = json!(BY_COLUMN);
+    }
+    body
 }
 
 fn tag(task: Task) -> Value {
@@ -119,23 +150,15 @@ fn content(data: &Data, output: bool) -> Value {
     }
 }
 
-/// A table in either orientation.
+/// A table by row. The other way round, an object of lists, is taken as well, but that all lists have one length cannot be said
+/// in JSON Schema: it is said in words, at the operation.
 fn table(columns: &[Column], output: bool) -> Value {
     let required: Vec<&str> =
         columns.iter().filter(|column| output || column.default.is_none()).map(|column| column.name.as_str()).collect();
-    let least = u8::from(!output);
     let cells: Map<String, Value> = columns.iter().map(|column| (column.name.clone(), cell(column, output))).collect();
-    let lists: Map<String, Value> = cells
-        .iter()
-        .map(|(name, cell)| (name.clone(), json!({"type": "array", "items": cell, "minItems": least})))
-        .collect();
     let row = closed(&Value::Object(cells), &required);
-    let rows = json!({"type": "array", "items": row, "minItems": least});
-    let columns = closed(&Value::Object(lists), &required);
-    json!({"oneOf": [
-        closed(&json!({ "rows": rows }), &["rows"]),
-        closed(&json!({ "columns": columns }), &["columns"]),
-    ]})
+    let rows = json!({"type": "array", "items": row, "minItems": u8::from(!output)});
+    closed(&json!({ "rows": rows }), &["rows"])
 }
 
 /// An object with these members and no others.
@@ -270,8 +293,8 @@ mod tests {
     #[test]
     fn columns_with_defaults_may_be_left_out_of_requests_only() {
         let columns = [column(&json!({"default": 1}))];
-        assert_eq!(table(&columns, false)["oneOf"][0]["properties"]["rows"]["items"]["required"], json!([]));
-        assert_eq!(table(&columns, true)["oneOf"][0]["properties"]["rows"]["items"]["required"], json!(["x"]));
+        assert_eq!(table(&columns, false)["properties"]["rows"]["items"]["required"], json!([]));
+        assert_eq!(table(&columns, true)["properties"]["rows"]["items"]["required"], json!(["x"]));
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod mlflow;
+mod observe;
+mod seldon;
 mod support;
+mod v1;
+mod v2;
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -352,7 +357,7 @@ fn the_documentation_loads_from_the_server_alone() {
     assert_eq!(status, 200);
     let page = String::from_utf8(page).unwrap();
     let links: Vec<&str> = page.split('"').filter(|part| part.starts_with("docs/")).collect();
-    assert_eq!(links.len(), 3, "{page}");
+    assert_eq!(links.len(), 4, "{page}");
     for link in links {
         let (status, _, content) = server.exchange("GET", &format!("/{link}"), "", b"", &[]);
         assert!(status == 200 && !content.is_empty(), "{link}");

@@ -33,6 +33,7 @@ pub(crate) fn column(name: &str, kind: &str, more: Value) -> Value {
 pub(crate) struct Service {
     folder: TempDir,
     contract: Value,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Service {
@@ -49,7 +50,7 @@ impl Service {
             "server": {"workers": 1, "timeout_ms": 30_000, "max_batch_rows": 64, "max_body_bytes": 16 << 20,
                 "max_queue": 1024, "grace_ms": 25_000, "startup_timeout_ms": 30_000},
         });
-        Self { folder, contract }
+        Self { folder, contract, environment: Vec::new() }
     }
 
     pub(crate) fn endpoint(mut self, name: &str, input: &Value, output: &Value) -> Self {
@@ -71,6 +72,18 @@ impl Service {
         self
     }
 
+    /// Says what task an endpoint has.
+    pub(crate) fn task(mut self, endpoint: &str, task: &str) -> Self {
+        self.contract["endpoints"][endpoint]["task"] = json!(task);
+        self
+    }
+
+    /// Sets a variable of the server's environment.
+    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     pub(crate) fn start(self) -> Server {
         let server = self.launch();
@@ -86,6 +99,7 @@ impl Service {
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--service"])
             .arg(&file)
             .env("MLPACK_LOG", "debug")
+            .envs(self.environment)
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -110,7 +124,7 @@ pub(crate) struct Server {
     folder: TempDir,
     child: Mutex<Child>,
     log: Arc<Mutex<Vec<u8>>>,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Server {

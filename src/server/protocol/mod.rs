@@ -1,13 +1,22 @@
-//! Wire protocols. Each is one file: it turns its routes into calls of endpoints, and results and failures into its own
-//! answers. None knows another.
+//! Wire protocols. Each is one file or folder: it turns its routes into calls of endpoints, and results and failures into its
+//! own answers. None knows another; what several have in common is in `models` and `instances`.
 
+mod instances;
+mod mlflow;
+mod models;
 mod own;
+mod seldon;
+mod tensors;
+mod v1;
+mod v2;
+mod vertex;
 
 use std::sync::Arc;
 
 use axum::Router;
 
 use super::app::App;
+use crate::service;
 
 /// A way to speak to the model over HTTP.
 pub trait Protocol: Sync {
@@ -15,7 +24,25 @@ pub trait Protocol: Sync {
     fn routes(&self, app: &Arc<App>) -> Router;
 }
 
-/// Returns every protocol that the server speaks.
-pub fn all() -> [&'static dyn Protocol; 1] {
-    [&own::Own]
+/// Returns the protocols that the contract turns on; the server's own always is.
+pub fn spoken(app: &App) -> impl Iterator<Item = &'static dyn Protocol> {
+    use service::Protocol::{Kserve, Mlflow, Seldon, Tensorflow, V2};
+    let peers: [(&[service::Protocol], &'static dyn Protocol); 4] = [
+        (&[V2], &v2::V2),
+        (&[Kserve, Tensorflow], &v1::V1),
+        (&[Mlflow], &mlflow::Mlflow),
+        (&[Seldon], &seldon::Seldon),
+    ];
+    let on = &app.service.server.protocols;
+    let peers = peers.into_iter().filter(|(names, _)| names.iter().any(|name| on.contains(name)));
+    std::iter::once(&own::Own as &dyn Protocol).chain(peers.map(|(_, protocol)| protocol))
+}
+
+/// Puts routes that the environment names before all others, whatever they are.
+pub fn before(app: &Arc<App>, routes: Router) -> Router {
+    if app.service.server.protocols.contains(&service::Protocol::Vertex) {
+        vertex::Vertex.routes(app).fallback_service(routes)
+    } else {
+        routes
+    }
 }

@@ -12,22 +12,24 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use super::Protocol;
 use crate::server::app::App;
-use crate::server::contract::Form;
+use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
+use crate::server::exchange::{Call, Exchange, Reply, Speaker};
 use crate::server::failure::{Code, Failure};
 use crate::server::validate::{self, Orientation};
 use crate::server::{http, render};
 
 /// See the module.
 pub(super) struct Own;
+
+static SPEAKER: Speaker = Speaker { protocol: None, failure: http::failure };
 
 /// How a request was written, and so how its answer is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,24 +49,13 @@ impl Protocol for Own {
 }
 
 async fn handle(app: Arc<App>, number: usize, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let answer = call(&app, number, &parts.headers, body).await;
-    http::finish(&app, answer.unwrap_or_else(|failure| http::failure(&failure, &parts.headers)))
-}
-
-async fn call(app: &Arc<App>, number: usize, headers: &HeaderMap, body: axum::body::Body) -> Result<Response, Failure> {
-    let deadline = Instant::now() + app.timeout();
-    let _running = app.enter()?;
-    let plain_text = accepts(&app.endpoints[number].input, headers)?;
-    let body = http::read_body(app, headers, body, deadline).await?;
-    let (reader, size) = (Arc::clone(app), body.len());
-    let read = move || read(&reader.endpoints[number].input, body, plain_text);
-    let (payload, style) = http::work(size, read).await?;
-    let result = app.call(number, payload, deadline).await?;
-    let (writer, size) = (Arc::clone(app), result.size());
-    let write = move || write(&writer.endpoints[number].output, result, style);
-    let content = http::work(size, write).await;
-    Ok(http::typed(StatusCode::OK, content, &media_type(&app.endpoints[number].output, style), headers))
+    let mut exchange = Exchange::new(&app, &SPEAKER, request);
+    exchange.endpoint = Some(number);
+    let answer = match accepts(&app.endpoints[number].input, exchange.headers()) {
+        Ok(plain_text) => exchange.run(move |app, body| read(app, number, body, plain_text), write).await,
+        Err(failure) => Err(failure),
+    };
+    exchange.finish(answer)
 }
 
 /// Makes sure that the body's media type is one that the input takes; returns whether it is plain text. Only JSON may
@@ -96,9 +87,9 @@ fn in_range(given: &str, range: &str) -> bool {
     }
 }
 
-fn read(form: &Form, body: Bytes, plain_text: bool) -> Result<(Payload, Style), Failure> {
+fn read(app: &App, number: usize, body: Bytes, plain_text: bool) -> Result<Call<Style>, Failure> {
     let mut style = Style { orientation: Orientation::Rows, plain_text };
-    let payload = match form {
+    let payload = match &app.endpoints[number].input {
         Form::Table(schema) => {
             let (table, orientation) = validate::table(schema, &body)?;
             style.orientation = orientation;
@@ -117,11 +108,12 @@ fn read(form: &Form, body: Bytes, plain_text: bool) -> Result<(Payload, Style), 
         Form::Text => Payload::Bytes(validate::json_string(&body)?.into()),
         Form::Binary { .. } => Payload::Bytes(body),
     };
-    Ok((payload, style))
+    Ok(Call { endpoint: number, payloads: vec![payload], style })
 }
 
-fn write(form: &Form, result: Payload, style: Style) -> Bytes {
-    match (form, result) {
+fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style) -> Reply {
+    let result = results.pop().expect("every payload has a result");
+    let content = match (&endpoint.output, result) {
         (Form::Table(schema), Payload::Table(table)) => render::table(schema, &table, style.orientation).into(),
         (_, Payload::Tensor(tensor)) => render::tensor(&tensor).into(),
         (Form::Text, Payload::Bytes(text)) if !style.plain_text => {
@@ -131,7 +123,8 @@ fn write(form: &Form, result: Payload, style: Style) -> Bytes {
         }
         (_, Payload::Bytes(bytes)) => bytes,
         (_, Payload::Table(_)) => unreachable!("results have been read by the output's own form"),
-    }
+    };
+    Reply { content, media_type: media_type(&endpoint.output, style), header: None }
 }
 
 fn media_type(form: &Form, style: Style) -> HeaderValue {
@@ -141,6 +134,6 @@ fn media_type(form: &Form, style: Style) -> HeaderValue {
             HeaderValue::from_str(media_type).unwrap_or(HeaderValue::from_static("application/octet-stream"))
         }
         Form::Binary { .. } => HeaderValue::from_static("application/octet-stream"),
-        _ => HeaderValue::from_static("application/json"),
+        _ => http::JSON,
     }
 }

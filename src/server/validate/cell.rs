@@ -1,12 +1,13 @@
 //! One value of a table, from JSON into its column.
 //!
-//! A whole number may be written `3` or `3.0`, as JSON Schema has it. A number may be written as a whole number.
+//! A whole number may be written `3` or `3.0`, as JSON Schema has it. A number may be written as a whole number. Dialects add
+//! the forms that other protocols have for values.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::time;
+use super::{Dialect, base64, time};
 use crate::server::contract::Rule;
 use crate::server::data::Column;
 use crate::service::ColumnType;
@@ -15,6 +16,7 @@ use crate::service::ColumnType;
 pub(super) struct Cell<'a> {
     pub(super) rule: &'a Rule,
     pub(super) column: &'a mut Column,
+    pub(super) dialect: Dialect,
 }
 
 type Checked = Result<(), String>;
@@ -66,8 +68,17 @@ impl Cell<'_> {
                 Some(micros) => self.column.push(&micros.to_le_bytes()),
                 None => return self.wrong_type(),
             },
+            ColumnType::Number if self.dialect.non_finite && text == "NaN" => return self.missing(),
             _ => return self.wrong_type(),
         }
+        Ok(())
+    }
+
+    fn missing(self) -> Checked {
+        if !self.rule.nullable {
+            return Err("must not be null".to_owned());
+        }
+        self.column.push_null();
         Ok(())
     }
 }
@@ -88,11 +99,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<Checked, E> {
-        if !self.rule.nullable {
-            return Ok(Err("must not be null".to_owned()));
-        }
-        self.column.push_null();
-        Ok(Ok(()))
+        Ok(self.missing())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Checked, E> {
@@ -120,10 +127,14 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Checked, E> {
+        // JSON has no such numbers, but binary tensors do.
+        if value.is_nan() && self.rule.kind == ColumnType::Number {
+            return Ok(self.missing());
+        }
         let whole = value.fract() == 0.0 && value.abs() < TOO_LARGE;
         Ok(match self.rule.kind {
             ColumnType::Integer if whole => self.integer(value as i64),
-            ColumnType::Number => self.number(value),
+            ColumnType::Number if value.is_finite() => self.number(value),
             _ => self.wrong_type(),
         })
     }
@@ -133,12 +144,30 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Checked, A::Error> {
+        let wrong = self.wrong_type();
+        if self.dialect.lists
+            && let Some(first) = items.next_element_seed(self)?
+            && items.next_element::<IgnoredAny>()?.is_none()
+        {
+            return Ok(first);
+        }
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(self.wrong_type())
+        Ok(wrong)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Checked, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(self.wrong_type())
+        let wrong = self.wrong_type();
+        let mut encoded = None;
+        let mut alone = true;
+        while let Some(member) = members.next_key::<String>()? {
+            if self.dialect.lists && member == "b64" && encoded.is_none() {
+                encoded = Some(members.next_value::<String>()?);
+            } else {
+                alone = false;
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        let text = encoded.filter(|_| alone).and_then(|encoded| String::from_utf8(base64(&encoded)?).ok());
+        Ok(text.map_or(wrong, |text| self.text(&text)))
     }
 }

@@ -3,15 +3,24 @@
 //!
 //! Syntax errors are 400; everything else that does not fit is 422 with up to twenty details. Pointers may name what
 //! the client sent; messages never repeat its values.
+//!
+//! The server's own protocol is the strict one. Others take a body apart by its envelope, and hand the text of a table or tensor
+//! in it to a [`TableReader`] or [`TensorReader`], with the [`Dialect`] in which they write values.
 
 mod cell;
+mod flat;
+mod lenient;
 mod output;
+mod rows;
 mod table;
 mod tensor;
 pub(crate) mod time;
 
 use std::fmt::Display;
 
+use ::base64::Engine;
+use ::base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
 use serde::de::DeserializeSeed;
 use serde_json::error::Category;
 
@@ -20,11 +29,26 @@ use super::data::{Column, Payload};
 use super::failure::{Code, Detail, Failure};
 use crate::service::Dtype;
 
+pub use flat::{Elements, Grid, flatten};
+pub use lenient::quote_non_finite;
 pub use output::check as check_output;
-pub use table::Orientation;
+pub use table::{Orientation, TableReader};
+pub use tensor::TensorReader;
 
 /// How many problems of one request are named.
 const MAX_DETAILS: usize = 20;
+
+/// What a protocol allows beyond the server's own strict form.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dialect {
+    /// Rows may be lists of values or lone values, values may be lists of one or `{"b64": …}`, and a tensor's lists may stand in
+    /// an object each.
+    pub lists: bool,
+    /// Columns that the contract does not know are left out.
+    pub drop_unknown: bool,
+    /// The texts `NaN`, `Infinity` and `-Infinity` are numbers; in a table `NaN` is a missing value.
+    pub non_finite: bool,
+}
 
 /// What is wrong with a request so far.
 #[derive(Default)]
@@ -62,30 +86,56 @@ impl Problems {
 
 /// Reads a table in either orientation.
 pub fn table(schema: &Schema, body: &[u8]) -> Result<(Payload, Orientation), Failure> {
-    let mut problems = Problems::default();
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = table::Body { schema, problems: &mut problems }
-        .deserialize(&mut reader)
-        .and_then(|read| reader.end().map(|()| read));
-    match read {
-        Ok(Some((table, orientation))) => problems.finish((Payload::Table(table), orientation)),
-        Ok(None) => Err(Failure::invalid(problems.details)),
-        Err(error) => Err(problems.fail(&error)),
+    let mut reader = TableReader::new(schema, Dialect::default());
+    match read(body, table::Body(&mut reader)) {
+        Ok(Some(orientation)) => reader.finish().map(|table| (Payload::Table(table), orientation)),
+        Ok(None) => Err(Failure::invalid(reader.problems.details)),
+        Err(error) => Err(reader.problems.fail(&error)),
     }
 }
 
 /// Reads `{"tensor": …}`.
 pub fn tensor(dtype: Dtype, shape: &[Option<usize>], body: &[u8]) -> Result<Payload, Failure> {
-    let mut problems = Problems::default();
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = tensor::Body { dtype, shape, problems: &mut problems }
-        .deserialize(&mut reader)
-        .and_then(|read| reader.end().map(|()| read));
-    match read {
-        Ok(Some(tensor)) => problems.finish(Payload::Tensor(tensor)),
-        Ok(None) => Err(Failure::invalid(problems.details)),
-        Err(error) => Err(problems.fail(&error)),
+    let mut reader = TensorReader::new(dtype, shape, Dialect::default(), "/tensor");
+    match read(body, tensor::Body(&mut reader)) {
+        Ok(()) => reader.finish().map(Payload::Tensor),
+        Err(error) => Err(reader.problems.fail(&error)),
     }
+}
+
+/// Reads the outer form of a protocol's body.
+pub fn envelope<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|error| {
+        if error.classify() != Category::Data {
+            return malformed(&error);
+        }
+        // What was expected is for the client; what was found in its place is its own value.
+        let text = error.to_string();
+        let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+        let message = match text.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("the body does not have the protocol's form: expected {expected}"),
+            None => format!("the body does not have the protocol's form: {text}"),
+        };
+        Failure::new(Code::InvalidInput, message)
+    })
+}
+
+/// Decodes base64 (RFC 4648, section 4).
+pub fn base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+/// Encodes bytes as base64 (RFC 4648, section 4).
+pub fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Reads all of a text.
+fn read<'de, S: DeserializeSeed<'de>>(text: &'de [u8], seed: S) -> serde_json::Result<S::Value> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = seed.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
 }
 
 /// Makes sure that the body is one JSON value, no deeper than 128 levels.
@@ -105,7 +155,7 @@ pub(crate) fn cell<'de, D>(rule: &Rule, column: &mut Column, reader: D) -> Resul
 where
     D: serde::Deserializer<'de>,
 {
-    cell::Cell { rule, column }.deserialize(reader)
+    cell::Cell { rule, column, dialect: Dialect::default() }.deserialize(reader)
 }
 
 fn malformed(error: &serde_json::Error) -> Failure {

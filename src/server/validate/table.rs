@@ -1,11 +1,14 @@
-//! The two forms of a table: `{"rows": [{column: value, …}, …]}` and `{"columns": {column: [value, …], …}}`.
+//! Builds a table from whatever a protocol writes it as: rows, columns, lists of values in a stated order, or flat tensors.
+//!
+//! The visitors that walk the JSON are in `rows` and `flat`; here is what they have in common: which columns were given,
+//! what defaults fill in, and what is wrong.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::cell::Cell;
-use super::{Problems, pointer};
+use super::rows::{Columns, Rows};
+use super::{Dialect, Failure, Problems, pointer, read};
 use crate::server::contract::Schema;
 use crate::server::data::{Column, Table};
 
@@ -18,127 +21,149 @@ pub enum Orientation {
     Columns,
 }
 
-/// The whole body; yields `None` where problems left no table.
-pub(super) struct Body<'a> {
-    pub(super) schema: &'a Schema,
-    pub(super) problems: &'a mut Problems,
-}
-
-impl<'de> DeserializeSeed<'de> for Body<'_> {
-    type Value = Option<(Table, Orientation)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Body<'_> {
-    type Value = Option<(Table, Orientation)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut builder = Builder::new(self.schema, self.problems);
-        let mut orientation = None;
-        while let Some(member) = members.next_key::<String>()? {
-            match member.as_str() {
-                "rows" | "columns" if orientation.is_some() => {
-                    builder.problems.add(|| pointer(&[&member]), "`rows` or `columns` must stand once");
-                    members.next_value::<IgnoredAny>()?;
-                }
-                "rows" => {
-                    orientation = Some(Orientation::Rows);
-                    builder.problems.expect("/rows".to_owned(), "a list of objects");
-                    members.next_value_seed(Rows(&mut builder))?;
-                }
-                "columns" => {
-                    orientation = Some(Orientation::Columns);
-                    builder.problems.expect("/columns".to_owned(), "an object of lists");
-                    members.next_value_seed(Columns(&mut builder))?;
-                }
-                _ => {
-                    builder.problems.add(|| pointer(&[&member]), "is unknown; a table has `rows` or `columns`");
-                    members.next_value::<IgnoredAny>()?;
-                }
-            }
-            builder.problems.expect(String::new(), "an object");
-        }
-        if orientation.is_none() {
-            builder.problems.add(String::new, "must have `rows` or `columns`");
-        }
-        Ok(orientation.and_then(|orientation| Some((builder.finish(orientation)?, orientation))))
-    }
-}
-
 /// How many values a table may have. Defaults let a short body become a large table; this bounds it.
 const MAX_VALUES: usize = 16 << 20;
 
-struct Builder<'a> {
-    schema: &'a Schema,
-    problems: &'a mut Problems,
-    columns: Vec<Column>,
+/// A table that is being read.
+pub struct TableReader<'a> {
+    pub(super) schema: &'a Schema,
+    pub(super) dialect: Dialect,
+    pub(super) problems: Problems,
+    pub(super) columns: Vec<Column>,
     /// For each column the number of the last row that gave it, counted from one.
-    given: Vec<usize>,
-    rows: usize,
+    pub(super) given: Vec<usize>,
+    pub(super) rows: usize,
+    /// The columns that a list of values gives, in its order; `None` for those that are left out.
+    pub(super) order: Vec<Option<usize>>,
+    /// Where in the body the table stands: a JSON pointer.
+    pub(super) place: String,
 }
 
-impl<'a> Builder<'a> {
-    fn new(schema: &'a Schema, problems: &'a mut Problems) -> Self {
-        problems.expect(String::new(), "an object with `rows` or `columns`");
-        let columns = schema.rules.iter().map(|rule| Column::new(rule.kind, rule.nullable)).collect();
-        Self { schema, problems, columns, given: vec![0; schema.rules.len()], rows: 0 }
-    }
-
-    fn finish(self, orientation: Orientation) -> Option<Table> {
-        if self.rows == 0 && self.problems.details.is_empty() {
-            let place = if orientation == Orientation::Rows { "/rows" } else { "/columns" };
-            self.problems.add(|| place.to_owned(), "must have at least one row");
+impl<'a> TableReader<'a> {
+    /// Returns an empty table of the columns.
+    pub fn new(schema: &'a Schema, dialect: Dialect) -> Self {
+        Self {
+            schema,
+            dialect,
+            problems: Problems::default(),
+            columns: schema.rules.iter().map(|rule| Column::new(rule.kind, rule.nullable)).collect(),
+            given: vec![0; schema.rules.len()],
+            rows: 0,
+            order: (0..schema.rules.len()).map(Some).collect(),
+            place: String::new(),
         }
-        self.problems.details.is_empty().then_some(Table { rows: self.rows, columns: self.columns })
     }
 
-    fn unknown(&mut self, place: String) {
-        let message = format!("is unknown; the columns are {}", self.schema.names());
+    /// Reads a list of rows that stands at `place` of a body. Each is an object, or, where the dialect has lists, a list of
+    /// values in the order of `names`, without which it is the contract's.
+    pub fn rows(mut self, place: &str, text: &str, names: Option<&[String]>) -> Result<Table, Failure> {
+        place.clone_into(&mut self.place);
+        if let Some(names) = names {
+            self.order(names);
+        }
+        self.problems.expect(self.place.clone(), "a list of rows");
+        match read(text.as_bytes(), Rows(&mut self)) {
+            Ok(()) => self.finish(),
+            Err(error) => Err(self.problems.fail(&error)),
+        }
+    }
+
+    /// Reads an object of columns that stands at `place` of a body.
+    pub fn columns(mut self, place: &str, text: &str) -> Result<Table, Failure> {
+        place.clone_into(&mut self.place);
+        self.problems.expect(self.place.clone(), "an object of lists");
+        match read(text.as_bytes(), Columns(&mut self)) {
+            Ok(()) => self.finish(),
+            Err(error) => Err(self.problems.fail(&error)),
+        }
+    }
+
+    /// Notes that all columns that are to be given are there, with as many values as they have.
+    pub fn finish_columns(mut self) -> Result<Table, Failure> {
+        for (given, column) in self.given.iter_mut().zip(&self.columns).filter(|(given, _)| **given > 0) {
+            *given = column.len() + 1;
+        }
+        self.complete_columns();
+        self.finish()
+    }
+
+    /// Adds a problem at a place of the body.
+    pub fn problem(&mut self, place: String, message: impl Into<String>) {
         self.problems.add(|| place, message);
     }
 
+    pub(super) fn finish(mut self) -> Result<Table, Failure> {
+        if self.rows == 0 && self.problems.details.is_empty() {
+            self.problems.add(|| self.place, "must have at least one row");
+        }
+        self.problems.finish(Table { rows: self.rows, columns: self.columns })
+    }
+
+    /// Returns the pointer of what lies below the table.
+    pub(super) fn below(&self, parts: &[&dyn fmt::Display]) -> String {
+        format!("{}{}", self.place, pointer(parts))
+    }
+
+    pub(super) fn add(&mut self, parts: &[&dyn fmt::Display], message: impl Into<String>) {
+        let place = || format!("{}{}", self.place, pointer(parts));
+        self.problems.add(place, message);
+    }
+
+    pub(super) fn unknown(&mut self, parts: &[&dyn fmt::Display]) {
+        if !self.dialect.drop_unknown {
+            let message = format!("is unknown; the columns are {}", self.schema.names());
+            self.add(parts, message);
+        }
+    }
+
+    /// Takes `names` as the order of lists.
+    fn order(&mut self, names: &[String]) {
+        self.order.clear();
+        for (guess, name) in names.iter().enumerate() {
+            let position = self.schema.position(name, guess);
+            if position.is_none() {
+                self.unknown(&[&name]);
+            } else if self.order.contains(&position) {
+                self.add(&[&name], "stands twice");
+            }
+            self.order.push(position);
+        }
+    }
+
     /// Fills in what the row that just ended left out.
-    fn complete_row(&mut self) {
+    pub(super) fn complete_row(&mut self) {
         for (position, rule) in self.schema.rules.iter().enumerate() {
             match &rule.default {
                 _ if self.given[position] > self.rows => {}
                 Some(default) if self.problems.details.is_empty() => self.columns[position].append(default),
                 Some(_) => {}
-                None => self.problems.add(|| pointer(&[&"rows", &self.rows, &rule.name]), "is required"),
+                None => self.add(&[&self.rows.clone(), &rule.name], "is required"),
             }
         }
         self.rows += 1;
-        self.check_size("/rows");
+        self.check_size();
     }
 
-    fn check_size(&mut self, place: &str) {
+    fn check_size(&mut self) {
         if self.problems.details.is_empty() && self.rows * self.columns.len() > MAX_VALUES {
-            self.problems.add(|| place.to_owned(), format!("must have at most {MAX_VALUES} values"));
+            self.add(&[], format!("must have at most {MAX_VALUES} values"));
         }
     }
 
     /// Fills in the columns left out, and compares the lengths of the others.
-    fn complete_columns(&mut self) {
+    pub(super) fn complete_columns(&mut self) {
         let first = self.given.iter().position(|&given| given > 0);
         self.rows = first.map_or(0, |first| self.given[first] - 1);
-        self.check_size("/columns");
+        self.check_size();
         for (position, rule) in self.schema.rules.iter().enumerate() {
-            let place = || pointer(&[&"columns", &rule.name]);
             match (self.given[position], &rule.default) {
                 (0, Some(default)) if self.problems.details.is_empty() => {
                     (0..self.rows).for_each(|_| self.columns[position].append(default));
                 }
                 (0, Some(_)) => {}
-                (0, None) => self.problems.add(place, "is required"),
+                (0, None) => self.add(&[&rule.name], "is required"),
                 (given, _) if given - 1 != self.rows => {
-                    self.problems.add(place, "must have as many values as the other columns");
+                    self.add(&[&rule.name], "must have as many values as the other columns");
                 }
                 _ => {}
             }
@@ -146,182 +171,56 @@ impl<'a> Builder<'a> {
     }
 }
 
-struct Rows<'a, 'b>(&'a mut Builder<'b>);
+/// The whole body of the server's own protocol, `{"rows": …}` or `{"columns": …}`; yields `None` where it has neither.
+pub(super) struct Body<'a, 'b>(pub(super) &'a mut TableReader<'b>);
 
-impl<'de> DeserializeSeed<'de> for Rows<'_, '_> {
-    type Value = ();
+impl<'de> DeserializeSeed<'de> for Body<'_, '_> {
+    type Value = Option<Orientation>;
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Rows<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("rows")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
-        let builder = self.0;
-        loop {
-            match rows.next_element_seed(Row(builder)) {
-                Ok(Some(())) => {}
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    builder.problems.expect(pointer(&[&"rows", &builder.rows]), "an object");
-                    return Err(error);
-                }
-            }
-        }
-    }
-}
-
-struct Row<'a, 'b>(&'a mut Builder<'b>);
-
-impl<'de> DeserializeSeed<'de> for Row<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Row<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a row")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let builder = self.0;
-        let mut guess = 0;
-        while let Some(found) = members.next_key_seed(Name { schema: builder.schema, guess })? {
-            let position = match found {
-                Ok(position) => position,
-                Err(name) => {
-                    builder.unknown(pointer(&[&"rows", &builder.rows, &name]));
-                    members.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            guess = position + 1;
-            let rule = &builder.schema.rules[position];
-            let cell = Cell { rule, column: &mut builder.columns[position] };
-            if let Err(message) = members.next_value_seed(cell)? {
-                builder.problems.add(|| pointer(&[&"rows", &builder.rows, &rule.name]), message);
-            } else if builder.given[position] > builder.rows {
-                builder.problems.add(|| pointer(&[&"rows", &builder.rows, &rule.name]), "stands twice");
-            }
-            builder.given[position] = builder.rows + 1;
-        }
-        builder.complete_row();
-        Ok(())
-    }
-}
-
-struct Columns<'a, 'b>(&'a mut Builder<'b>);
-
-impl<'de> DeserializeSeed<'de> for Columns<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
+        self.0.problems.expect(String::new(), "an object with `rows` or `columns`");
         reader.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Columns<'_, '_> {
-    type Value = ();
+impl<'de> Visitor<'de> for Body<'_, '_> {
+    type Value = Option<Orientation>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("columns")
+        f.write_str("a table")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let builder = self.0;
-        let mut guess = 0;
-        while let Some(found) = members.next_key_seed(Name { schema: builder.schema, guess })? {
-            let position = match found {
-                Ok(position) => position,
-                Err(name) => {
-                    builder.unknown(pointer(&[&"columns", &name]));
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let table = self.0;
+        let mut orientation = None;
+        while let Some(member) = members.next_key::<String>()? {
+            match member.as_str() {
+                "rows" | "columns" if orientation.is_some() => {
+                    table.problems.add(|| pointer(&[&member]), "`rows` or `columns` must stand once");
                     members.next_value::<IgnoredAny>()?;
-                    continue;
                 }
-            };
-            guess = position + 1;
-            let place = || pointer(&[&"columns", &builder.schema.rules[position].name]);
-            if builder.given[position] > 0 {
-                builder.problems.add(place, "stands twice");
+                "rows" => {
+                    orientation = Some(Orientation::Rows);
+                    "/rows".clone_into(&mut table.place);
+                    table.problems.expect(table.place.clone(), "a list of objects");
+                    members.next_value_seed(Rows(&mut *table))?;
+                }
+                "columns" => {
+                    orientation = Some(Orientation::Columns);
+                    "/columns".clone_into(&mut table.place);
+                    table.problems.expect(table.place.clone(), "an object of lists");
+                    members.next_value_seed(Columns(&mut *table))?;
+                }
+                _ => {
+                    table.problems.add(|| pointer(&[&member]), "is unknown; a table has `rows` or `columns`");
+                    members.next_value::<IgnoredAny>()?;
+                }
             }
-            builder.problems.expect(place(), "a list of values");
-            let length = members.next_value_seed(Cells { builder: &mut *builder, position })?;
-            builder.given[position] = length + 1;
+            table.problems.expect(String::new(), "an object");
         }
-        builder.complete_columns();
-        Ok(())
-    }
-}
-
-/// The values of one column; yields how many there are.
-struct Cells<'a, 'b> {
-    builder: &'a mut Builder<'b>,
-    position: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Cells<'_, '_> {
-    type Value = usize;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<usize, D::Error> {
-        reader.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Cells<'_, '_> {
-    type Value = usize;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("values")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<usize, A::Error> {
-        let Builder { schema, problems, columns, .. } = self.builder;
-        let rule = &schema.rules[self.position];
-        let mut row = 0;
-        while let Some(checked) = values.next_element_seed(Cell { rule, column: &mut columns[self.position] })? {
-            if let Err(message) = checked {
-                problems.add(|| pointer(&[&"columns", &rule.name, &row]), message);
-            }
-            row += 1;
+        if orientation.is_none() {
+            table.problems.add(String::new, "must have `rows` or `columns`");
         }
-        Ok(row)
-    }
-}
-
-/// A column's name as an object's key: its position, or the name itself where there is no such column.
-struct Name<'a> {
-    schema: &'a Schema,
-    guess: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Result<usize, String>;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Result<usize, String>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a column's name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.schema.position(name, self.guess).ok_or_else(|| name.to_owned()))
+        Ok(orientation)
     }
 }

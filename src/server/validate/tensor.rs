@@ -1,75 +1,125 @@
-//! A tensor: `{"tensor": nested lists}`. The contract says how deep; the lists say how long, and must agree.
+//! A tensor as nested lists. The contract says how deep; the lists say how long, and must agree. The body of the server's own
+//! protocol is `{"tensor": nested lists}`; others have the lists elsewhere.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
 
-use super::{Problems, pointer};
-use crate::server::data::Tensor;
+use super::flat::Elements;
+use super::{Dialect, Failure, Problems, pointer, read};
+use crate::server::data::{Tensor, size};
 use crate::service::Dtype;
 
-/// The whole body; yields `None` where problems left no tensor.
-pub(super) struct Body<'a> {
-    pub(super) dtype: Dtype,
-    pub(super) shape: &'a [Option<usize>],
-    pub(super) problems: &'a mut Problems,
-}
+/// The whole body of the server's own protocol.
+pub(super) struct Body<'a>(pub(super) &'a mut TensorReader);
 
 impl<'de> DeserializeSeed<'de> for Body<'_> {
-    type Value = Option<Tensor>;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        self.problems.expect(String::new(), "an object with `tensor`");
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        self.0.problems.expect(String::new(), "an object with `tensor`");
         reader.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Body<'_> {
-    type Value = Option<Tensor>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a tensor")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut tensor = None;
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let tensor = self.0;
+        let mut found = false;
         while let Some(member) = members.next_key::<String>()? {
-            if member == "tensor" && tensor.is_none() {
-                let mut builder = Builder::new(self.dtype, self.shape, self.problems);
-                if let Err(error) = members.next_value_seed(Nested { builder: &mut builder, depth: 0 }) {
-                    builder.problems.expect(builder.place(), builder.expected());
-                    return Err(error);
-                }
-                tensor = Some(builder.finish());
+            if member == "tensor" && !found {
+                found = true;
+                let value = members.next_value_seed(Nested { tensor: &mut *tensor, depth: 0 });
+                value.inspect_err(|_| tensor.expect())?;
             } else {
-                self.problems.add(|| pointer(&[&member]), "is unknown or stands twice; the body has `tensor` alone");
+                let message = "is unknown or stands twice; the body has `tensor` alone";
+                tensor.problems.add(|| pointer(&[&member]), message);
                 members.next_value::<IgnoredAny>()?;
             }
         }
-        if tensor.is_none() {
-            self.problems.add(String::new, "must have `tensor`");
+        if !found {
+            tensor.problems.add(String::new, "must have `tensor`");
         }
-        Ok(tensor)
+        Ok(())
     }
 }
 
-struct Builder<'a> {
+/// A tensor that is being read.
+pub struct TensorReader {
     dtype: Dtype,
     /// The lengths asked for or found so far.
     shape: Vec<Option<usize>>,
-    /// Where the reader is.
+    dialect: Dialect,
+    /// Where in the body the tensor stands: a JSON pointer.
+    root: String,
+    /// Where the reader is, below that.
     path: Vec<usize>,
     data: Vec<u8>,
-    problems: &'a mut Problems,
+    pub(super) problems: Problems,
 }
 
-impl<'a> Builder<'a> {
-    fn new(dtype: Dtype, shape: &[Option<usize>], problems: &'a mut Problems) -> Self {
-        Self { dtype, shape: shape.to_vec(), path: Vec::new(), data: Vec::new(), problems }
+impl TensorReader {
+    /// Returns a tensor without elements, for what stands at `place` of a body.
+    pub fn new(dtype: Dtype, shape: &[Option<usize>], dialect: Dialect, place: &str) -> Self {
+        let (shape, root) = (shape.to_vec(), place.to_owned());
+        Self { dtype, shape, dialect, root, path: Vec::new(), data: Vec::new(), problems: Problems::default() }
+    }
+
+    /// Reads nested lists. Where the dialect has lists, each list may stand in an object by itself, under any name.
+    pub fn nested(mut self, text: &str) -> Result<Tensor, Failure> {
+        if let Err(error) = read(text.as_bytes(), Nested { tensor: &mut self, depth: 0 }) {
+            self.expect();
+            return Err(self.problems.fail(&error));
+        }
+        self.finish()
+    }
+
+    /// Takes elements that were read one by one for a tensor of this shape.
+    pub fn shaped(mut self, shape: &[usize]) -> Result<Tensor, Failure> {
+        let fits = |(&length, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == length);
+        if shape.len() != self.shape.len() || !shape.iter().zip(&self.shape).all(fits) || shape.contains(&0) {
+            self.path.clear();
+            self.fault("does not have the shape that the model takes");
+        }
+        self.shape = shape.iter().copied().map(Some).collect();
+        let length = shape.iter().try_fold(size(self.dtype), |length, dimension| length.checked_mul(*dimension));
+        if self.problems.details.is_empty() && length != Some(self.data.len()) {
+            self.fault("must have as many elements as its shape says");
+        }
+        self.finish()
+    }
+
+    /// Takes elements as they are, little-endian and of the tensor's own type.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.data.extend_from_slice(bytes);
+        if self.dtype == Dtype::Bool && bytes.iter().any(|&byte| byte > 1) {
+            self.fault("must be 0 or 1");
+        }
+    }
+
+    /// Returns the type of the elements.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    pub(super) fn finish(self) -> Result<Tensor, Failure> {
+        let shape = self.shape.into_iter().map(Option::unwrap_or_default).collect();
+        self.problems.finish(Tensor { dtype: self.dtype, shape, data: self.data })
+    }
+
+    fn expect(&mut self) {
+        let (place, what) = (self.place(), self.expected());
+        self.problems.expect(place, what);
     }
 
     fn place(&self) -> String {
-        self.path.iter().fold("/tensor".to_owned(), |place, position| format!("{place}/{position}"))
+        self.path.iter().fold(self.root.clone(), |place, position| format!("{place}/{position}"))
     }
 
     fn expected(&self) -> &'static str {
@@ -84,11 +134,6 @@ impl<'a> Builder<'a> {
     fn fault(&mut self, message: &str) {
         let place = self.place();
         self.problems.add(|| place, message);
-    }
-
-    fn finish(self) -> Tensor {
-        let shape = self.shape.into_iter().map(Option::unwrap_or_default).collect();
-        Tensor { dtype: self.dtype, shape, data: self.data }
     }
 
     /// Notes the length of a list that has just ended.
@@ -126,7 +171,9 @@ impl<'a> Builder<'a> {
 
     fn number(&mut self, value: f64) {
         match self.dtype {
+            // JSON has only finite numbers; binary tensors and Python's own form of JSON have others.
             Dtype::Float64 => self.data.extend_from_slice(&value.to_le_bytes()),
+            Dtype::Float32 if !value.is_finite() => self.data.extend_from_slice(&(value as f32).to_le_bytes()),
             Dtype::Float32 if (value as f32).is_finite() => self.data.extend_from_slice(&(value as f32).to_le_bytes()),
             Dtype::Float32 => self.fault("must fit 32 bits"),
             // A float of this size is exact as i128; larger ones saturate and then fit no type.
@@ -138,23 +185,24 @@ impl<'a> Builder<'a> {
 }
 
 /// A list at `depth`, or an element where `depth` is the number of dimensions.
-struct Nested<'a, 'b> {
-    builder: &'a mut Builder<'b>,
+struct Nested<'a> {
+    tensor: &'a mut TensorReader,
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Nested<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Nested<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        if self.depth < self.builder.shape.len() {
-            return reader.deserialize_seq(self);
+        match self.depth < self.tensor.shape.len() {
+            true if self.tensor.dialect.lists => reader.deserialize_any(self),
+            true => reader.deserialize_seq(self),
+            false => self.tensor.element(reader),
         }
-        reader.deserialize_any(Element(self.builder))
     }
 }
 
-impl<'de> Visitor<'de> for Nested<'_, '_> {
+impl<'de> Visitor<'de> for Nested<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,20 +211,37 @@ impl<'de> Visitor<'de> for Nested<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let mut length = 0;
-        self.builder.path.push(0);
-        while items.next_element_seed(Nested { builder: &mut *self.builder, depth: self.depth + 1 })?.is_some() {
+        self.tensor.path.push(0);
+        while items.next_element_seed(Nested { tensor: &mut *self.tensor, depth: self.depth + 1 })?.is_some() {
             length += 1;
-            self.builder.path[self.depth] = length;
+            self.tensor.path[self.depth] = length;
         }
-        self.builder.path.pop();
-        self.builder.close(self.depth, length);
+        self.tensor.path.pop();
+        self.tensor.close(self.depth, length);
         Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        if members.next_key::<IgnoredAny>()?.is_none() {
+            return Err(A::Error::invalid_length(0, &self));
+        }
+        members.next_value_seed(Nested { tensor: &mut *self.tensor, depth: self.depth })?;
+        match members.next_key::<IgnoredAny>()? {
+            Some(_) => Err(A::Error::invalid_type(Unexpected::Map, &self)),
+            None => Ok(()),
+        }
     }
 }
 
-struct Element<'a, 'b>(&'a mut Builder<'b>);
+impl Elements for TensorReader {
+    fn element<'de, D: Deserializer<'de>>(&mut self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(Element(self))
+    }
+}
 
-impl Visitor<'_> for Element<'_, '_> {
+struct Element<'a>(&'a mut TensorReader);
+
+impl Visitor<'_> for Element<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,6 +269,17 @@ impl Visitor<'_> for Element<'_, '_> {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
         self.0.number(value);
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        match text {
+            _ if !self.0.dialect.non_finite => return Err(E::invalid_type(Unexpected::Str(text), &self)),
+            "NaN" => self.0.number(f64::NAN),
+            "Infinity" => self.0.number(f64::INFINITY),
+            "-Infinity" => self.0.number(f64::NEG_INFINITY),
+            _ => return Err(E::invalid_type(Unexpected::Str(text), &self)),
+        }
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::frame::{self, ErrorKind, Header};
 use super::process::{Broken, Process};
@@ -68,6 +68,7 @@ pub async fn supervise(app: Arc<App>, number: usize) {
 }
 
 async fn start(app: &App, number: usize) -> Result<Process, StartError> {
+    app.metrics.worker_started();
     let mut process =
         Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
     let load = frame::load(&app.service);
@@ -110,6 +111,10 @@ async fn report_end(app: &App, number: usize, mut process: Process, broken: &Bro
 
 /// Calls the model with a batch, and with parts of it where the whole fails.
 async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result<(), Broken> {
+    let now = Instant::now();
+    for request in &batch {
+        app.metrics.waited(request.endpoint, now - request.arrived);
+    }
     let mut pending = vec![batch];
     while let Some(mut batch) = pending.pop() {
         batch.retain(|request| !request.answer.is_closed());
@@ -136,10 +141,13 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
 }
 
 async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Result<Payload, Fault>, Broken> {
-    let endpoint = &app.endpoints[batch[0].endpoint];
+    let number = batch[0].endpoint;
+    let endpoint = &app.endpoints[number];
+    let start = Instant::now();
     let parts: Vec<&Payload> = batch.iter().map(|request| &request.payload).collect();
     let frame = frame::call(&endpoint.name, &parts);
     let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut)??;
+    app.metrics.called(number, parts.iter().map(|part| part.rows()).sum(), start.elapsed());
     let (rows, shape, body) = match frame::header(reply)? {
         (Header::Result { rows, shape }, body) => (rows, shape, body),
         (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),

@@ -1,0 +1,223 @@
+//! One request on its way through the server, the same for every protocol: its body is read, the model called, the answer
+//! written, counted and logged. What the body and the answer look like is the protocol's own matter.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::app::App;
+use super::contract::Endpoint;
+use super::data::Payload;
+use super::failure::{Code, Failure};
+use super::log::{self, Level};
+use super::{http, metrics};
+use crate::service::Protocol;
+
+/// The longest path that is logged whole, in bytes.
+const MAX_PATH: usize = 512;
+
+/// Who speaks: how requests are counted, and how failures are written.
+pub struct Speaker {
+    /// The protocol; `None` is the server's own.
+    pub protocol: Option<Protocol>,
+    /// Writes a failure, with the request's ID.
+    pub failure: fn(&Failure, &HeaderValue) -> Response,
+}
+
+/// What a request asks for.
+pub struct Call<S> {
+    /// Which endpoint to call.
+    pub endpoint: usize,
+    /// What to call it with, one after the other; at least one.
+    pub payloads: Vec<Payload>,
+    /// What the protocol needs to know for the answer.
+    pub style: S,
+}
+
+/// A written result.
+pub struct Reply {
+    /// The body.
+    pub content: Bytes,
+    /// Its media type.
+    pub media_type: HeaderValue,
+    /// A header of the protocol's own.
+    pub header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Reply {
+    /// Returns an answer in JSON.
+    pub fn json(content: impl Into<Bytes>) -> Self {
+        Self { content: content.into(), media_type: http::JSON, header: None }
+    }
+}
+
+/// A request that is being answered.
+pub struct Exchange {
+    app: Arc<App>,
+    speaker: &'static Speaker,
+    /// The endpoint, once it is known.
+    pub endpoint: Option<usize>,
+    parts: Parts,
+    body: Option<Body>,
+    id: HeaderValue,
+    rows: usize,
+    start: Instant,
+}
+
+impl Exchange {
+    /// Begins to answer a request.
+    pub fn new(app: &Arc<App>, speaker: &'static Speaker, request: Request) -> Self {
+        let start = Instant::now();
+        let (parts, body) = request.into_parts();
+        let id = http::request_id(&parts.headers);
+        Self { app: Arc::clone(app), speaker, endpoint: None, parts, body: Some(body), id, rows: 0, start }
+    }
+
+    /// Returns the request's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// Returns the request's ID, as it stands in the answer.
+    pub fn id(&self) -> &HeaderValue {
+        &self.id
+    }
+
+    /// Reads the body, which is there but once.
+    pub async fn body(&mut self) -> Result<Bytes, Failure> {
+        let body = self.body.take().unwrap_or_default();
+        http::read_body(&self.app, &self.parts.headers, body, self.start + self.app.timeout()).await
+    }
+
+    /// Reads the body, calls the model and writes the result.
+    pub async fn run<S: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
+        write: impl FnOnce(&Endpoint, Vec<Payload>, S) -> Reply + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(&self.app);
+        let _running = app.enter()?;
+        let deadline = self.start + app.timeout();
+        let body = self.body().await?;
+        let (reader, size) = (Arc::clone(&app), body.len());
+        let Call { endpoint, payloads, style } = http::work(size, move || read(&reader, body)).await?;
+        self.endpoint = Some(endpoint);
+        self.rows = payloads.iter().map(Payload::rows).sum();
+        let mut results = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            results.push(app.call(endpoint, payload, deadline).await?);
+        }
+        let size = results.iter().map(Payload::size).sum();
+        let writer = Arc::clone(&app);
+        let reply = http::work(size, move || write(&writer.endpoints[endpoint], results, style)).await;
+        let mut response = http::typed(StatusCode::OK, reply.content, &reply.media_type, &self.id);
+        response.headers_mut().extend(reply.header);
+        Ok(response)
+    }
+
+    /// Writes a failure where there is one, and counts and logs the request.
+    pub fn finish(self, answer: Result<Response, Failure>) -> Response {
+        let (response, code) = match answer {
+            Ok(response) => (response, None),
+            Err(failure) => (self.refuse(&failure), Some(failure.code)),
+        };
+        let took = self.start.elapsed();
+        self.app.metrics.answered(self.endpoint, self.speaker.protocol, code, took);
+        if log::wants(Level::Info) {
+            log::line(Level::Info, "request", self.record(&response, code));
+        }
+        http::finish(&self.app, response)
+    }
+
+    fn refuse(&self, failure: &Failure) -> Response {
+        let mut response = (self.speaker.failure)(failure, &self.id);
+        if matches!(failure.code, Code::QueueFull | Code::NotReady | Code::Draining) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    fn record(&self, response: &Response, code: Option<Code>) -> Record<'_> {
+        let path = self.parts.uri.path();
+        Record {
+            method: self.parts.method.as_str(),
+            // Paths that reach this far are ASCII.
+            path: path.get(..MAX_PATH).unwrap_or(path),
+            status: response.status().as_u16(),
+            code: code.map(Code::text),
+            protocol: metrics::protocol_name(self.speaker.protocol),
+            endpoint: self.endpoint.map(|endpoint| self.app.endpoints[endpoint].name.as_str()),
+            rows: self.rows,
+            duration_ms: self.start.elapsed().as_micros() as f64 / 1e3,
+            request_id: self.id.to_str().unwrap_or_default(),
+            trace_id: trace(&self.parts.headers).map(|(trace, _)| trace),
+            parent_id: trace(&self.parts.headers).map(|(_, parent)| parent),
+        }
+    }
+}
+
+/// A line of the access log. Queries are left out: they may hold secrets.
+#[derive(Serialize)]
+struct Record<'a> {
+    method: &'a str,
+    path: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    protocol: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'a str>,
+    rows: usize,
+    duration_ms: f64,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_id: Option<&'a str>,
+}
+
+/// Reads the caller's trace and span from `traceparent` (W3C Trace Context, section 3.2).
+fn trace(headers: &HeaderMap) -> Option<(&str, &str)> {
+    let hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let set = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    // Later versions may have more fields; this one has none.
+    let known = hex(version, 2) && version != "ff" && (version != "00" || fields.next().is_none());
+    let valid = known && hex(trace, 32) && set(trace) && hex(parent, 16) && set(parent) && hex(flags, 2);
+    valid.then_some((trace, parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_taken_only_from_a_valid_header() {
+        let traced = |text: &str| {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), text.parse().unwrap())]);
+            trace(&headers).map(|(trace, parent)| format!("{trace} {parent}"))
+        };
+        let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(traced(valid).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7"));
+        for wrong in [
+            "",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert_eq!(traced(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! KServe V1 and TensorFlow Serving's REST interface, which have their paths below `/v1/models` in common.
+//!
+//! Where both are on, an answer serves the clients of both: a model's status has the members of either, and `:predict` answers
+//! `instances` as both do and `inputs` as TensorFlow Serving does. In KServe's older form `inputs` is another name for
+//! `instances`; it is taken so where TensorFlow Serving is off. `:explain` calls an endpoint named `explain`.
+
+mod classify;
+mod path;
+mod predict;
+mod signature;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use self::path::{Target, Verb};
+use super::{Protocol, models};
+use crate::server::app::App;
+use crate::server::exchange::{Exchange, Speaker};
+use crate::server::failure::{Code, Failure};
+use crate::server::http;
+use crate::service;
+
+/// See the module.
+pub(super) struct V1;
+
+static KSERVE: Speaker = Speaker { protocol: Some(service::Protocol::Kserve), failure };
+static TENSORFLOW: Speaker = Speaker { protocol: Some(service::Protocol::Tensorflow), failure };
+
+impl Protocol for V1 {
+    fn routes(&self, app: &Arc<App>) -> Router {
+        let list = |app: &App, id: &HeaderValue| http::json(StatusCode::OK, &json!({"models": models::names(app)}), id);
+        let (pages, calls) = (Arc::clone(app), Arc::clone(app));
+        let page = async move |Path(path): Path<String>, headers: HeaderMap| page(&pages, &path, &headers);
+        let call = async move |Path(path): Path<String>, request: Request| call(&calls, &path, request).await;
+        Router::new().route("/v1/models", http::page(app, list)).route("/v1/models/{*path}", get(page).post(call))
+    }
+}
+
+fn failure(failure: &Failure, id: &HeaderValue) -> Response {
+    http::json(failure.plain_status(), &json!({"error": failure.sentence()}), id)
+}
+
+fn is_on(app: &App, protocol: service::Protocol) -> bool {
+    app.service.server.protocols.contains(&protocol)
+}
+
+fn page(app: &App, path: &str, headers: &HeaderMap) -> Response {
+    let id = http::request_id(headers);
+    let page = path::parse(path).and_then(|target| about(app, &target));
+    let response = page.map_or_else(|error| failure(&error, &id), |page| http::json(StatusCode::OK, &page, &id));
+    http::finish(app, response)
+}
+
+fn about(app: &App, target: &Target<'_>) -> Result<Value, Failure> {
+    let endpoint = find(app, target)?;
+    match target.verb {
+        None => {
+            let mut status = json!({});
+            if is_on(app, service::Protocol::Kserve) {
+                if !app.is_ready() && !is_on(app, service::Protocol::Tensorflow) {
+                    return Err(Failure::new(Code::NotReady, "no worker is ready"));
+                }
+                status = json!({"name": target.model, "ready": app.is_ready()});
+            }
+            if is_on(app, service::Protocol::Tensorflow) {
+                status["model_version_status"] = signature::status(app);
+            }
+            Ok(status)
+        }
+        Some(Verb::Metadata) if is_on(app, service::Protocol::Tensorflow) => {
+            Ok(signature::metadata(app, target.model, endpoint))
+        }
+        Some(Verb::Metadata) => Err(Failure::new(Code::NotFound, "there is nothing at this path")),
+        Some(_) => Err(Failure::new(Code::MethodNotAllowed, "this path takes POST")),
+    }
+}
+
+/// Finds the endpoint of a path, and makes sure that it names the version there is.
+fn find(app: &App, target: &Target<'_>) -> Result<usize, Failure> {
+    let endpoint = models::find(app, target.model)?;
+    target.version.map_or(Ok(()), |version| models::check_version(app, version))?;
+    match target.label {
+        // There is one version, which is both.
+        None | Some("stable" | "latest") => Ok(endpoint),
+        Some(_) => Err(Failure::new(Code::NotFound, "the model does not have this label")),
+    }
+}
+
+async fn call(app: &Arc<App>, path: &str, request: Request) -> Response {
+    let target = path::parse(path);
+    let kserve = target.as_ref().is_ok_and(Target::is_kserve) && is_on(app, service::Protocol::Kserve);
+    let mut exchange = Exchange::new(app, if kserve { &KSERVE } else { &TENSORFLOW }, request);
+    let answer = match target.and_then(|target| Ok((find(app, &target)?, target))) {
+        Ok((endpoint, target)) => {
+            exchange.endpoint = Some(endpoint);
+            answer(app, &mut exchange, &target, endpoint).await
+        }
+        Err(failure) => Err(failure),
+    };
+    exchange.finish(answer)
+}
+
+async fn answer(app: &App, exchange: &mut Exchange, target: &Target<'_>, endpoint: usize) -> Result<Response, Failure> {
+    let (kserve, tensorflow) = (is_on(app, service::Protocol::Kserve), is_on(app, service::Protocol::Tensorflow));
+    match target.verb {
+        Some(Verb::Predict) => {
+            let read = move |app: &App, body| predict::read(app, endpoint, tensorflow, body);
+            exchange.run(read, predict::write).await
+        }
+        Some(Verb::Explain) if kserve => {
+            let named = models::endpoint(app, "explain");
+            let endpoint = named.ok_or_else(|| Failure::new(Code::NotFound, "the model has no endpoint `explain`"))?;
+            let read = move |app: &App, body| predict::read_explain(app, endpoint, body);
+            exchange.run(read, predict::write).await
+        }
+        Some(verb @ (Verb::Classify | Verb::Regress)) if tensorflow => {
+            let endpoint = models::for_task(app, target.model, verb.task())?;
+            exchange.run(move |app, body| classify::read(app, endpoint, verb, body), classify::write).await
+        }
+        None | Some(Verb::Metadata) => Err(Failure::new(Code::MethodNotAllowed, "this path takes GET")),
+        Some(_) => Err(Failure::new(Code::NotFound, "there is nothing at this path")),
+    }
+}

@@ -1,0 +1,90 @@
+//! `:predict` and `:explain`: `{"instances": […]}` or `{"inputs": …}`.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::server::app::App;
+use crate::server::contract::Endpoint;
+use crate::server::data::Payload;
+use crate::server::exchange::{Call, Reply};
+use crate::server::failure::{Code, Failure};
+use crate::server::protocol::instances::{self, DIALECT, Rows};
+use crate::server::protocol::models;
+use crate::server::validate;
+
+/// The signature that stands for none in particular.
+const DEFAULT_SIGNATURE: &str = "serving_default";
+
+/// How the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Style {
+    member: Member,
+    each: bool,
+}
+
+/// The answer's one member.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Member {
+    Predictions,
+    Outputs,
+    Explanations,
+}
+
+#[derive(Deserialize)]
+struct Predict<'a> {
+    signature_name: Option<String>,
+    #[serde(borrow)]
+    instances: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inputs: Option<&'a RawValue>,
+}
+
+/// Reads a request; `by_column` says whether `inputs` is TensorFlow Serving's, which is answered by column.
+pub(super) fn read(app: &App, endpoint: usize, by_column: bool, body: Bytes) -> Result<Call<Style>, Failure> {
+    let body = validate::quote_non_finite(&body);
+    let request: Predict<'_> = validate::envelope(&body)?;
+    let endpoint = signature(app, endpoint, request.signature_name.as_deref())?;
+    let form = &app.endpoints[endpoint].input;
+    let (asked, member) = match (request.instances, request.inputs) {
+        (Some(rows), None) => (instances::instances(form, DIALECT, "/instances", rows.get())?, Member::Predictions),
+        (None, Some(inputs)) if by_column => {
+            (instances::inputs(form, DIALECT, "/inputs", inputs.get())?, Member::Outputs)
+        }
+        (None, Some(rows)) => (instances::instances(form, DIALECT, "/inputs", rows.get())?, Member::Predictions),
+        _ => return Err(instances::invalid("", "must have `instances` or `inputs`, one of the two")),
+    };
+    Ok(Call { endpoint, payloads: asked.payloads, style: Style { member, each: asked.each } })
+}
+
+/// Reads a request for an explanation, which has the form of a prediction's.
+pub(super) fn read_explain(app: &App, endpoint: usize, body: Bytes) -> Result<Call<Style>, Failure> {
+    let mut call = read(app, endpoint, false, body)?;
+    call.style.member = Member::Explanations;
+    Ok(call)
+}
+
+/// Finds the endpoint that a signature names.
+pub(super) fn signature(app: &App, default: usize, name: Option<&str>) -> Result<usize, Failure> {
+    match name {
+        None | Some("" | DEFAULT_SIGNATURE) => Ok(default),
+        Some(name) => {
+            let unknown = || Failure::new(Code::InvalidInput, "the model has no signature of this name");
+            models::endpoint(app, name).ok_or_else(unknown)
+        }
+    }
+}
+
+pub(super) fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Reply {
+    let mut out = match style.member {
+        Member::Predictions => b"{\"predictions\":".to_vec(),
+        Member::Outputs => b"{\"outputs\":".to_vec(),
+        Member::Explanations => b"{\"explanations\":".to_vec(),
+    };
+    match style.member {
+        Member::Outputs => instances::write_outputs(&mut out, endpoint, &results[0]),
+        _ => instances::write_predictions(&mut out, &endpoint.output, &results, style.each, Rows::Bare),
+    }
+    out.push(b'}');
+    Reply::json(out)
+}

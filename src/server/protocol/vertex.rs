@@ -1,0 +1,82 @@
+//! Vertex AI's custom containers: `{"instances": […]}` on the routes that the environment names (`AIP_PREDICT_ROUTE`,
+//! `AIP_HEALTH_ROUTE`). They come before all other routes, since whoever sets them wants them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::Protocol;
+use super::instances::{self, DIALECT, Rows};
+use super::models;
+use crate::server::app::App;
+use crate::server::contract::Endpoint;
+use crate::server::data::Payload;
+use crate::server::exchange::{Call, Exchange, Reply, Speaker};
+use crate::server::failure::Failure;
+use crate::server::{http, validate};
+use crate::service;
+
+/// See the module.
+pub(super) struct Vertex;
+
+static SPEAKER: Speaker = Speaker { protocol: Some(service::Protocol::Vertex), failure };
+
+impl Protocol for Vertex {
+    fn routes(&self, app: &Arc<App>) -> Router {
+        let mut routes = Router::new();
+        if let Some(path) = &app.vertex.predict {
+            let app = Arc::clone(app);
+            routes = routes.route(path, post(async move |request: Request| predict(&app, request).await));
+        }
+        match &app.vertex.health {
+            Some(path) if app.vertex.predict.as_ref() != Some(path) => routes.route(path, http::page(app, health)),
+            _ => routes,
+        }
+    }
+}
+
+fn failure(failure: &Failure, id: &HeaderValue) -> Response {
+    http::json(failure.plain_status(), &json!({"error": failure.sentence()}), id)
+}
+
+fn health(app: &App, id: &HeaderValue) -> Response {
+    let status = if app.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    http::json(status, &json!({"ready": app.is_ready()}), id)
+}
+
+async fn predict(app: &Arc<App>, request: Request) -> Response {
+    let mut exchange = Exchange::new(app, &SPEAKER, request);
+    let answer = exchange.run(read, write).await;
+    exchange.finish(answer)
+}
+
+/// The request; its `parameters` are for the model, and models here take none.
+#[derive(Deserialize)]
+struct Predict<'a> {
+    #[serde(borrow)]
+    instances: &'a RawValue,
+}
+
+fn read(app: &App, body: Bytes) -> Result<Call<bool>, Failure> {
+    let body = validate::quote_non_finite(&body);
+    let request: Predict<'_> = validate::envelope(&body)?;
+    let endpoint = models::default_endpoint(app);
+    let form = &app.endpoints[endpoint].input;
+    let asked = instances::instances(form, DIALECT, "/instances", request.instances.get())?;
+    Ok(Call { endpoint, payloads: asked.payloads, style: asked.each })
+}
+
+fn write(endpoint: &Endpoint, results: Vec<Payload>, each: bool) -> Reply {
+    let mut out = b"{\"predictions\":".to_vec();
+    instances::write_predictions(&mut out, &endpoint.output, &results, each, Rows::Bare);
+    out.push(b'}');
+    Reply::json(out)
+}

@@ -1,0 +1,122 @@
+//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's and MLServer's, and Schemathesis,
+//! which tries everything that the OpenAPI document allows and forbids. pip brings them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../server/support.rs"]
+#[allow(dead_code, reason = "the other tests of the server use the rest")]
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
+
+use support::{Server, Service, column, table};
+
+const CODE: &str = "
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, rows):
+        totals = [a + b for a, b in zip(rows['a'], rows['b'])]
+        return {'label': ['high' if total > 10 else 'low' for total in totals], 'total': totals}
+    def halve(self, x): return [[value / 2 for value in row] for row in x]
+";
+
+fn server() -> Server {
+    let number = |name: &str| column(name, "number", json!({"minimum": -1e300, "maximum": 1e300, "example": 1.5}));
+    let label = column("label", "category", json!({"enum": ["low", "high"]}));
+    let tensor = json!({"type": "tensor", "dtype": "float32", "shape": [null, 3]});
+    Service::new(CODE)
+        .endpoint(
+            "predict",
+            &table(&[number("a"), number("b")]),
+            &table(&[label, column("total", "number", json!({}))]),
+        )
+        .endpoint("halve", &tensor, &tensor)
+        .task("predict", "classification")
+        .batch()
+        .start()
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "{command:?}:\n{text}");
+    text
+}
+
+/// Installs packages into a virtual environment of their own, and returns its folder of programs.
+fn environment(name: &str, packages: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("clients-{name}"));
+    let programs = folder.join("bin");
+    if !programs.join("pip").exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+    }
+    run(Command::new(programs.join("pip")).args(["install", "--quiet", "--disable-pip-version-check"]).args(packages));
+    programs
+}
+
+/// Runs a script beside this file against the server.
+fn script(programs: &Path, name: &str, server: &Server) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/clients").join(name);
+    run(Command::new(programs.join("python")).arg(script).arg(server.port.to_string()));
+}
+
+#[test]
+fn tritons_client_sends_and_gets_tensors_as_json_and_bytes() {
+    let programs = environment("triton", &["tritonclient[http]==2.73.0", "numpy==2.4.6"]);
+    script(&programs, "triton.py", &server());
+}
+
+#[test]
+fn kserves_client_speaks_both_versions() {
+    let programs = environment("kserve", &["kserve==0.16.0"]);
+    script(&programs, "kserve_rest.py", &server());
+}
+
+#[test]
+fn mlflows_client_sends_frames_and_arrays() {
+    let programs = environment("mlflow", &["mlflow==3.17.2"]);
+    script(&programs, "mlflow_scoring.py", &server());
+}
+
+#[test]
+fn mlservers_client_sends_batches_of_requests() {
+    let programs = environment("mlserver", &["mlserver==1.7.1"]);
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    let tensor = |name: &str| json!({"name": name, "shape": [1], "datatype": "FP64", "data": [4]});
+    let line = json!({"inputs": [tensor("a"), tensor("b")]}).to_string();
+    std::fs::write(&input, format!("{line}\n{line}\n{line}\n")).unwrap();
+    let address = format!("localhost:{}", server.port);
+    run(Command::new(programs.join("mlserver"))
+        .args(["infer", "--model-name", "test", "--batch-size", "2", "--url", &address, "--input-data-path"])
+        .arg(&input)
+        .arg("--output-data-path")
+        .arg(&output));
+    let answers = std::fs::read_to_string(&output).unwrap();
+    let totals: Vec<serde_json::Value> = answers
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["outputs"][1]["data"].take())
+        .collect();
+    assert_eq!(totals, [json!([8.0]), json!([8.0]), json!([8.0])]);
+}
+
+#[test]
+fn the_openapi_document_is_valid_and_means_what_it_says() {
+    let programs = environment("openapi", &["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"]);
+    let server = server();
+    let folder = tempfile::tempdir().unwrap();
+    let document = folder.path().join("openapi.json");
+    let (status, _, text) = server.exchange("GET", "/openapi.json", "", b"", &[]);
+    assert_eq!(status, 200);
+    std::fs::write(&document, text).unwrap();
+    run(Command::new(programs.join("openapi-spec-validator")).arg(&document));
+    let address = format!("http://127.0.0.1:{}", server.port);
+    run(Command::new(programs.join("schemathesis"))
+        .args(["run", "--seed", "1", "--max-examples", "200", "--url", &address, &format!("{address}/openapi.json")])
+        .current_dir(folder.path()));
+}

@@ -1,0 +1,100 @@
+//! What operators see: metrics and the access log.
+
+use serde_json::{Value, json};
+
+use crate::support::{Service, column, table};
+
+const CODE: &str = "
+import os
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, rows):
+        if 13 in list(rows['x']): os._exit(3)
+        return {'x': rows['x']}
+";
+
+#[test]
+fn metrics_count_what_happened() {
+    let data = table(&[column("x", "integer", json!({}))]);
+    let server = Service::new(CODE).endpoint("predict", &data, &data).start();
+    let rows = |x: i64| json!({"rows": [{"x": x}, {"x": 1}]});
+    assert_eq!(server.post("/predict", &rows(1)).0, 200);
+    assert_eq!(server.post("/predict", &json!({"rows": []})).0, 422);
+    let tensor = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "INT64", "data": [5]}]});
+    assert_eq!(server.post("/v2/models/test/infer", &tensor).0, 200);
+    assert_eq!(server.get("/nothing").0, 404);
+    assert_eq!(server.post("/predict", &rows(13)).0, 500);
+    server.until(|| server.get("/readyz").0 == 200);
+    let (status, head, page) = server.exchange("GET", "/metrics", "", b"", &[]);
+    let page = String::from_utf8(page).unwrap();
+    assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    for line in [
+        "mlpack_model_info{name=\"test\",version=\"1\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",protocol=\"own\",code=\"ok\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",protocol=\"own\",code=\"invalid_input\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",protocol=\"own\",code=\"worker_died\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",protocol=\"v2\",code=\"ok\"} 1",
+        "mlpack_requests_total{endpoint=\"\",protocol=\"own\",code=\"not_found\"} 1",
+        "mlpack_request_duration_seconds_count{endpoint=\"predict\"} 4",
+        "mlpack_queue_duration_seconds_count{endpoint=\"predict\"} 3",
+        "mlpack_model_duration_seconds_count{endpoint=\"predict\"} 2",
+        "mlpack_batch_rows_bucket{endpoint=\"predict\",le=\"1\"} 1",
+        "mlpack_batch_rows_sum{endpoint=\"predict\"} 3",
+        "mlpack_requests_in_flight 0",
+        "mlpack_queue_requests 0",
+        "mlpack_workers_ready 1",
+        "mlpack_worker_restarts_total 1",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
+    }
+    for name in ["process_resident_memory_bytes", "mlpack_workers_resident_memory_bytes"] {
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        assert!(value.parse::<f64>().unwrap() > 100_000.0, "{name} {value}");
+    }
+}
+
+#[test]
+fn every_call_is_one_line_of_the_log_with_its_request_and_trace() {
+    let data = table(&[column("x", "integer", json!({}))]);
+    let server = Service::new(CODE).endpoint("predict", &data, &data).start();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let body = json!({"rows": [{"x": 1}]}).to_string();
+    let headers = [("x-request-id", "mine"), ("traceparent", trace)];
+    let (_, head, _) = server.exchange("POST", "/predict?secret=1", "application/json", body.as_bytes(), &headers);
+    assert!(head.contains("x-request-id: mine"));
+    let (_, head, answer) = server.exchange("POST", "/predict", "application/json", b"[]", &[]);
+    let answer: Value = serde_json::from_slice(&answer).unwrap();
+    let id = answer["error"]["request_id"].as_str().unwrap();
+    assert!(head.contains(&format!("x-request-id: {id}")));
+    let log = server.stop();
+    assert!(!log.contains("secret"));
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.filter(|line| line["message"] == "request").collect();
+    let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
+    for (member, value) in [
+        ("method", json!("POST")),
+        ("path", json!("/predict")),
+        ("status", json!(200)),
+        ("protocol", json!("own")),
+        ("endpoint", json!("predict")),
+        ("rows", json!(1)),
+        ("request_id", json!("mine")),
+        ("trace_id", json!("4bf92f3577b34da6a3ce929d0e0e4736")),
+        ("parent_id", json!("00f067aa0ba902b7")),
+    ] {
+        assert_eq!(first[member], value, "{member}");
+    }
+    assert_eq!(
+        (&second["status"], &second["code"], &second["request_id"]),
+        (&json!(422), &json!("invalid_input"), &json!(id))
+    );
+}
+
+#[test]
+fn protocols_that_are_turned_off_have_no_routes() {
+    let data = table(&[column("x", "integer", json!({}))]);
+    let server = Service::new(CODE).endpoint("predict", &data, &data).server("protocols", json!(["seldon"])).start();
+    assert_eq!(server.get("/v2/health/live").0, 404);
+    assert_eq!(server.get("/").1["protocols"], json!(["seldon"]));
+    assert_eq!(server.post("/predict", &json!({"rows": [{"x": 1}]})).0, 200);
+}
