@@ -118,6 +118,17 @@ pub enum PackageKind {
     R,
 }
 
+impl PackageKind {
+    /// Returns its name, as in `wheel:numpy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Wheel => "wheel",
+            Self::R => "r",
+        }
+    }
+}
+
 /// A package that the image holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

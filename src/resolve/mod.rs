@@ -11,6 +11,7 @@ mod problems;
 mod providers;
 pub mod request;
 mod sources;
+pub mod why;
 
 use crate::ecosystem::Worlds;
 use crate::ecosystem::debian::{Archive, Root};
@@ -104,10 +105,5 @@ fn add(packages: &mut Vec<Package>, more: Vec<Package>) {
 
 /// Returns a package's name in the closure and in the lock's edges, such as `wheel:numpy`.
 fn owner(package: &Package) -> String {
-    let kind = match package.kind {
-        PackageKind::Deb => "deb",
-        PackageKind::Wheel => "wheel",
-        PackageKind::R => "r",
-    };
-    format!("{kind}:{}", package.name)
+    format!("{}:{}", package.kind.name(), package.name)
 }
