@@ -1,6 +1,5 @@
 //! Tests of the repository itself: what the documents promise about the code.
 #![allow(clippy::unwrap_used, reason = "a test that cannot look has failed")]
-
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::{Path, PathBuf};
