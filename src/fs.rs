@@ -40,7 +40,7 @@ impl Diagnose for Error {
 
     fn hints(&self) -> Vec<String> {
         match self.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => vec![
+            _ if is_full(&self.source) => vec![
                 "the disk is full: free some space (`mlpack gc` removes what no image needs), or set MLPACK_HOME to \
                  a folder on another disk, then run the same command again"
                     .to_owned(),
@@ -51,6 +51,11 @@ impl Diagnose for Error {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether an operation failed for lack of space, which only writing does.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The result of a file operation.

@@ -137,10 +137,12 @@ check_names <- function(given, names) {
   }
 }
 
-# Makes a column of a list with one value for each row.
+# Makes a column of a list with one value for each row; NULL is a missing one.
 from_list <- function(values) {
-  values[lengths(values) == 0L] <- NA
-  if (any(lengths(values) != 1L)) output_error("a row has a cell that is not one value")
+  absent <- lengths(values) == 0L
+  if (any(lengths(values)[!absent] != 1L)) output_error("a row has a cell that is not one value")
+  # A missing value of the others' class: the first one decides what the column is.
+  if (any(absent)) values[absent] <- list(if (all(absent)) NA else values[!absent][[1L]][NA_integer_])
   do.call(c, values)
 }
 

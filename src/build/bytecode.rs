@@ -1,5 +1,10 @@
 //! The layer of compiled Python modules: the image's own interpreter compiles them, in the sandbox, without network.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
 use super::Inputs;
 use crate::digest::Digest;
 use crate::ecosystem::Unpacked;
@@ -99,11 +104,15 @@ fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)]
 }
 
 /// Runs the job; its input and what it prints go through files, so that neither side can block the other.
+///
+/// What it prints stays in memory: it must be there to be read where the disk is full.
 fn execute(root: Root, job: bytecode::Job, folder: &std::path::Path) -> Result<()> {
-    let (input, printed) = (folder.join("input"), folder.join("printed"));
+    let input = folder.join("input");
     fs::write_atomic(&input, &job.stdin)?;
-    let log = std::fs::File::create(&printed).map_err(fs::Error::wrap("create", &printed))?;
-    let errors = log.try_clone().map_err(fs::Error::wrap("open", &printed))?;
+    let failed = |error: nix::Error| fs::Error::wrap("keep what is printed for", folder)(error.into());
+    let mut printed = File::from(memfd_create(c"printed", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
+    let copy = || printed.try_clone().map_err(fs::Error::wrap("keep what is printed for", folder));
+    let (log, errors) = (copy()?, copy()?);
     let mut spec = Spec::new(root, &job.command[0]);
     spec.arguments = job.command[1..].to_vec();
     spec.environment = job.environment;
@@ -113,7 +122,17 @@ fn execute(root: Root, job: bytecode::Job, folder: &std::path::Path) -> Result<(
     if status.success() {
         return Ok(());
     }
-    let output = String::from_utf8_lossy(&fs::read(&printed)?).into_owned();
+    let mut output = Vec::new();
+    printed
+        .rewind()
+        .and_then(|()| printed.read_to_end(&mut output))
+        .map_err(fs::Error::wrap("read what was printed for", folder))?;
+    let output = String::from_utf8_lossy(&output).into_owned();
     let end = output.char_indices().rev().nth(2000).map_or(0, |(index, _)| index);
+    // Python gives the operating system's reason by number: here, no space left on the device.
+    if output.contains("[Errno 28]") {
+        let source = std::io::ErrorKind::StorageFull.into();
+        return Err(fs::Error { action: "write compiled modules below", path: folder.to_owned(), source }.into());
+    }
     Err(CompileError::Failed { status: status.to_string(), output: output[end..].to_owned() }.into())
 }

@@ -46,6 +46,9 @@ impl Diagnose for LayoutError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            Self::File(error) if error.source.kind() == io::ErrorKind::InvalidData => {
+                vec!["the damaged entry was removed from the cache: run the same command again".to_owned()]
+            }
             Self::File(error) => error.hints(),
             Self::Parent { .. } => Vec::new(),
         }

@@ -2,7 +2,7 @@
 //! gives a clear error while the server stays up.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -83,16 +83,21 @@ impl Served {
     }
 }
 
+/// Builds a project's image into an archive that every engine can load.
+fn archive(project: &Prepared, folder: &Path) -> PathBuf {
+    let file = folder.join("image.tar");
+    let output = format!("docker-archive:{}", file.display());
+    let options = ["--offline", "--compression", "gzip", "--output", &output];
+    let built = run(project.copy().command(project.home(), "build").args(options));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    file
+}
+
 #[test]
 fn the_container_predicts_as_r_does_in_process() {
     let folder = Scratch::new();
-    let archive = folder.join("image.tar");
-    let output = format!("docker-archive:{}", archive.display());
-    let project = example_r().copy();
-    let built = run(project.command(example_r().home(), "build").args(["--locked", "--offline", "--output", &output]));
-    assert_eq!(built.code, 0, "{}", built.stderr);
     let podman = Engine::podman();
-    let image = podman.load(&archive);
+    let image = podman.load(&archive(example_r(), &folder));
 
     let names = held_out();
     fs::write(folder.join("names.json"), json!(names).to_string()).unwrap();
@@ -132,6 +137,16 @@ fn read(body: &str) -> Vec<Prediction> {
     let answer: Predictions = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
     let bits = |row: Row| (row.label, format!("{:016x}", row.probability.get().parse::<f64>().unwrap().to_bits()));
     answer.rows.into_iter().map(bits).collect()
+}
+
+/// Docker mounts nothing at `/tmp` of a read-only container.
+#[test]
+fn r_starts_where_only_shared_memory_can_be_written() {
+    let folder = Scratch::new();
+    let docker = Engine::docker();
+    let container = docker.serve(&docker.load(&archive(tiny_r(), &folder)));
+    assert_eq!(post(&format!("{}/call", container.url), &json!({"echo": "here"})).json(), "here");
+    assert_eq!(container.stop(), "0");
 }
 
 #[test]

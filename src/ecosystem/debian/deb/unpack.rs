@@ -17,6 +17,7 @@ use super::tarball::{self, EntryKind, tar_error};
 use super::{compression, prune, record, usrmerge};
 use crate::fetch::derived::Derived;
 use crate::fetch::{Blob, BlobStore, pack};
+use crate::fs;
 use crate::layer;
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::Package;
@@ -87,7 +88,13 @@ fn check_identity(control: &Control, package: &Package, platform: Platform) -> R
 }
 
 fn read(store: &BlobStore, package: &str, blob: &Blob) -> Result<Unpacked, DebError> {
-    let unsound = |source| DebError::Archive { package: package.to_owned(), source };
+    let unsound = |source| match source {
+        // Contents go to the store as they are read, and a full disk is no fault of the package.
+        ArchiveError::Read { source, .. } if fs::is_full(&source) => {
+            fs::Error { action: "unpack into", path: store.root().to_owned(), source }.into()
+        }
+        source => DebError::Archive { package: package.to_owned(), source },
+    };
     let mut file = blob.open()?;
     let members = ar::members(&mut file, blob.size).map_err(unsound)?;
     let mut files = read_control(&file, &members.control).map_err(unsound)?;

@@ -168,7 +168,9 @@ impl Formula {
     /// Returns those of some clauses that contradict each other.
     fn contradiction(&self, clauses: &[usize]) -> Option<Vec<usize>> {
         let mut solver = Solver::new(self.variables);
-        clauses.iter().for_each(|clause| solver.add(self.clauses[*clause].clone()));
+        for clause in clauses {
+            solver.add(self.clauses[*clause].clone());
+        }
         let literals = || clauses.iter().flat_map(|clause| &self.clauses[*clause]);
         let undecided = |solver: &Solver| literals().copied().find(|literal| !solver.is_decided(*literal));
         let core = solver.solve(undecided).err()?;
