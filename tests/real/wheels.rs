@@ -38,7 +38,8 @@ fn wheels_import_on_bookworm_and_each_library_has_its_reason() {
     assert_imported(&folder);
     let why = |name: &str| succeed(mlpack(tiny().home()).arg("why").arg(name).arg(folder.join("manifest.yaml"))).stdout;
     let chain = why("libmagic-mgc");
-    for part in ["the manifest asks for wheel python-magic", "needs libmagic.so.1, which is in libmagic1", "depends on"] {
+    for part in ["the manifest asks for wheel python-magic", "needs libmagic.so.1, which is in libmagic1", "depends on"]
+    {
         assert!(chain.contains(part), "{chain}");
     }
     assert!(why("/usr/lib/x86_64-linux-gnu/libgomp.so.1").starts_with("libgomp1 "));
