@@ -24,3 +24,4 @@ mod r;
 mod reproducible;
 mod sandbox;
 mod serve;
+mod wheels;
