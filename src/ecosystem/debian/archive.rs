@@ -8,8 +8,9 @@ use std::io::{BufReader, Read as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::catalog::Catalog;
 use super::contents::{self, Sonames};
-use super::index::{Catalog, Index, IndexError, Record};
+use super::index::{Index, IndexError, Record};
 use super::pool::{self, Pool};
 use super::relation;
 use super::release::{Release, ReleaseError};

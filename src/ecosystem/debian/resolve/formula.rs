@@ -119,7 +119,9 @@ impl Formula {
     /// which can be left out.
     pub(super) fn solve(&self) -> Result<BTreeSet<PackageId>, Vec<Fact>> {
         let mut solver = Solver::new(self.variables);
-        self.clauses.iter().for_each(|clause| solver.add(clause.clone()));
+        for clause in &self.clauses {
+            solver.add(clause.clone());
+        }
         match solver.solve(|solver| self.decide(solver)) {
             Ok(()) => Ok((0..self.variables as u32)
                 .map(PackageId)
@@ -168,7 +170,9 @@ impl Formula {
     /// Returns those of some clauses that contradict each other.
     fn contradiction(&self, clauses: &[usize]) -> Option<Vec<usize>> {
         let mut solver = Solver::new(self.variables);
-        clauses.iter().for_each(|clause| solver.add(self.clauses[*clause].clone()));
+        for clause in clauses {
+            solver.add(self.clauses[*clause].clone());
+        }
         let literals = || clauses.iter().flat_map(|clause| &self.clauses[*clause]);
         let undecided = |solver: &Solver| literals().copied().find(|literal| !solver.is_decided(*literal));
         let core = solver.solve(undecided).err()?;
