@@ -1,7 +1,8 @@
 //! Resolving, against apt: random sets of packages of each suite, on a system without any package.
 //!
-//! `MLPACK_APT_SETS` says how many sets of each suite are tried (24 by default), and `MLPACK_APT_REPORT` names a file that
-//! each difference is appended to; `benches/apt.sh` sets both. The sets are the same on every run over the same archive.
+//! `MLPACK_APT_SETS` says how many sets of each suite are tried (24 by default), `MLPACK_APT_LARGEST` how many packages the
+//! largest has (5 by default), and `MLPACK_APT_REPORT` names a file that each difference is appended to; `benches/apt.sh`
+//! sets them. The sets are the same on every run over the same archive.
 
 #![allow(clippy::unwrap_used, reason = "a test says best where it fails by failing there")]
 
@@ -12,7 +13,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mlpack::ecosystem::debian::index::{Catalog, Index};
+use mlpack::ecosystem::debian::catalog::Catalog;
+use mlpack::ecosystem::debian::index::Index;
 use mlpack::ecosystem::debian::resolve::{Root, resolve};
 use mlpack::ecosystem::debian::sources::{APT_FOLDER, Configured, Mirrors};
 use mlpack::ecosystem::debian::version;
@@ -34,7 +36,7 @@ fn sets_of_trixie_packages() {
 #[test]
 fn the_library_answers_as_apt_get_does() {
     let apt = Apt::new("bookworm");
-    let sets = sets(&apt.catalog(), 8);
+    let sets = sets(&apt.catalog(), 8, 5);
     let expected: Vec<_> = sets.iter().map(|set| apt.simulate(set)).collect();
     assert_eq!(apt.answers(&sets), expected);
 }
@@ -69,7 +71,8 @@ fn versions_are_in_the_order_of_dpkg() {
 fn compare(suite: &str) {
     let apt = Apt::new(suite);
     let catalog = apt.catalog();
-    let sets = sets(&catalog, setting("MLPACK_APT_SETS").map_or(24, |number| number.parse().unwrap()));
+    let number = |name: &str, default| setting(name).map_or(default, |text| text.parse().unwrap());
+    let sets = sets(&catalog, number("MLPACK_APT_SETS", 24), number("MLPACK_APT_LARGEST", 5));
     let answers = apt.answers(&sets);
     let (mut installable, mut same, mut found, mut report) = (0, 0, 0, String::new());
     let mut times = Vec::new();
@@ -121,8 +124,8 @@ fn difference(set: &[String], expected: &BTreeSet<String>, chosen: &BTreeSet<Str
     format!("- `{}`: apt alone has `{missing}`, mlpack alone `{extra}`\n", set.join(" "))
 }
 
-/// Returns sets of 1 to 5 packages, the same for the same archive.
-fn sets(catalog: &Catalog, number: usize) -> Vec<Vec<String>> {
+/// Returns sets of 1 to `largest` packages, the same for the same archive.
+fn sets(catalog: &Catalog, number: usize, largest: usize) -> Vec<Vec<String>> {
     let names: Vec<_> = catalog.names().collect::<BTreeSet<_>>().into_iter().collect();
     // Knuth's linear congruential generator.
     let mut state: u64 = 1;
@@ -130,7 +133,7 @@ fn sets(catalog: &Catalog, number: usize) -> Vec<Vec<String>> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    let mut set = || (0..=random(5)).map(|_| names[random(names.len())].to_owned()).collect();
+    let mut set = || (0..=random(largest)).map(|_| names[random(names.len())].to_owned()).collect();
     (0..number).map(|_| set()).collect()
 }
 

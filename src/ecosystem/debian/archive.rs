@@ -8,8 +8,9 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::thread;
 
+use super::catalog::Catalog;
 use super::contents::Sonames;
-use super::index::{Catalog, Index, IndexError, Record};
+use super::index::{Index, IndexError, Record};
 use super::naming;
 use super::pool::{self, Pool};
 use super::relation::{self, Alternatives};

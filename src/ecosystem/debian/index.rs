@@ -1,15 +1,11 @@
-//! A `Packages` index held as one text, and several of them as one catalog.
+//! A `Packages` index held as one text.
 //!
-//! Parsing remembers where stanzas, names and versions are; all other fields are read when they are asked for. An index
-//! chooses nothing but the candidate: the highest version of a name, as apt does among sources of equal priority.
+//! Parsing remembers where stanzas, names and versions are; all other fields are read when they are asked for.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use super::control::{self, Stanza};
 use super::relation::{self, Alternatives, ParseRelationError};
-use super::version;
 use crate::error::{Diagnose, Exit};
 
 /// An index is not what an archive publishes.
@@ -132,7 +128,7 @@ impl<'a> Record<'a> {
     }
 
     /// Returns what counts first when several packages provide a virtual one: the essential, then the more important.
-    fn rank(&self) -> impl Ord + use<> {
+    pub(super) fn rank(&self) -> impl Ord + use<> {
         let is = |field| self.field(field) == Some("yes");
         let priority = match self.field("Priority") {
             Some("required") => 1,
@@ -167,14 +163,26 @@ impl Index {
         }
     }
 
-    fn named(&self, name: &str) -> impl Iterator<Item = Record<'_>> {
+    /// Returns all stanzas, in the order of the file.
+    pub(super) fn stanzas(&self) -> impl Iterator<Item = Stanza<'_>> {
+        control::stanzas(&self.text)
+    }
+
+    /// Returns the names of all packages, sorted; one of several versions is there several times.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.of_text(&self.text))
+    }
+
+    /// Returns every package of that name.
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = Record<'_>> {
         let first = self.entries.partition_point(|entry| entry.name.of_text(&self.text) < name);
         let rest = &self.entries[first..];
         let length = rest.partition_point(|entry| entry.name.of_text(&self.text) <= name);
         rest[..length].iter().map(|entry| self.record(entry))
     }
 
-    fn providing(&self, name: &str) -> impl Iterator<Item = Provider<'_>> {
+    /// Returns every package that provides a virtual one.
+    pub(super) fn providing(&self, name: &str) -> impl Iterator<Item = Provider<'_>> {
         let first = self.provisions.partition_point(|provision| provision.name.of_text(&self.text) < name);
         let rest = &self.provisions[first..];
         let length = rest.partition_point(|provision| provision.name.of_text(&self.text) <= name);
@@ -256,132 +264,9 @@ pub struct Provider<'a> {
     pub version: Option<&'a str>,
 }
 
-/// The packages of several indexes. Where two of them have the same version, the one in the earlier index counts.
-#[derive(Debug)]
-pub struct Catalog {
-    indexes: Vec<Index>,
-    /// When apt meets the packages first, by name and only where asked for.
-    mentions: OnceLock<HashMap<Box<str>, u32>>,
-}
-
-impl Catalog {
-    /// Joins indexes.
-    pub fn new(indexes: Vec<Index>) -> Self {
-        Self { indexes, mentions: OnceLock::new() }
-    }
-
-    /// Returns every package of that name, highest version first.
-    pub fn versions(&self, name: &str) -> Vec<Record<'_>> {
-        let mut records: Vec<_> = self.indexes.iter().flat_map(|index| index.named(name)).collect();
-        records.sort_by(|left, right| version::compare(right.version, left.version));
-        records
-    }
-
-    /// Returns the package of that name that is installed when no version is asked for.
-    pub fn candidate(&self, name: &str) -> Option<Record<'_>> {
-        self.versions(name).into_iter().next()
-    }
-
-    /// Returns the candidates that provide a virtual package, the preferred one first.
-    pub fn providers(&self, name: &str) -> Vec<Provider<'_>> {
-        let mut providers = self.all_providers(name);
-        providers.retain(|provider| self.candidate(provider.record.name) == Some(provider.record));
-        providers
-    }
-
-    /// Returns the packages of any version that provide a virtual one, in the order in which apt prefers them.
-    pub(super) fn all_providers(&self, name: &str) -> Vec<Provider<'_>> {
-        let mut providers: Vec<_> = self.indexes.iter().flat_map(|index| index.providing(name)).collect();
-        if providers.len() > 1 {
-            // Where nothing else tells them apart, apt takes what it met last.
-            providers
-                .sort_by_cached_key(|provider| (provider.record.rank(), Reverse(self.mention(provider.record.name))));
-        }
-        providers
-    }
-
-    /// Returns when apt meets a package first as it reads the indexes; its choices between equals turn on that.
-    pub(super) fn mention(&self, name: &str) -> u32 {
-        self.mentions.get_or_init(|| mentions(&self.indexes)).get(name).copied().unwrap_or(u32::MAX)
-    }
-
-    /// Returns all names of packages, some of them more than once.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.indexes.iter().flat_map(|index| index.entries.iter().map(|entry| entry.name.of_text(&index.text)))
-    }
-}
-
-/// The fields that name packages, in the order in which apt reads them.
-const RELATIONS: [&str; 9] =
-    ["Pre-Depends", "Depends", "Conflicts", "Breaks", "Recommends", "Suggests", "Replaces", "Enhances", "Provides"];
-
-/// Numbers the names of packages in the order in which they occur first.
-fn mentions(indexes: &[Index]) -> HashMap<Box<str>, u32> {
-    let mut found: HashMap<&str, u32> = HashMap::new();
-    let mut mention = |name| {
-        let number = found.len() as u32;
-        found.entry(name).or_insert(number);
-    };
-    for index in indexes {
-        for stanza in control::stanzas(&index.text) {
-            let mut name = None;
-            let mut relations = [""; RELATIONS.len()];
-            for (field, value) in stanza.fields() {
-                match RELATIONS.iter().position(|known| *known == field) {
-                    Some(place) => relations[place] = value,
-                    None if field == "Package" => name = Some(value),
-                    None => {}
-                }
-            }
-            name.into_iter().for_each(&mut mention);
-            for field in relations.into_iter().filter(|field| !field.is_empty()) {
-                let words = field.split([',', '|']).map(str::trim_ascii_start);
-                // Those of another architecture, or of any, are packages of their own to apt.
-                words
-                    .filter_map(|text| text.split([' ', '(']).next())
-                    .filter(|name| !name.contains(':'))
-                    .for_each(&mut mention);
-            }
-        }
-    }
-    found.into_iter().map(|(name, number)| (name.into(), number)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn catalog(texts: &[&str]) -> Catalog {
-        let index =
-            |(number, text): (usize, &&str)| Index::parse(&format!("r{number}"), text.as_bytes().to_vec()).unwrap();
-        Catalog::new(texts.iter().enumerate().map(index).collect())
-    }
-
-    #[test]
-    fn the_candidate_is_the_highest_version_and_the_earliest_index() {
-        let catalog = catalog(&[
-            "Package: b\nVersion: 1\n\nPackage: a\nVersion: 1.9\nDepends: b\n",
-            "Package: a\nVersion: 1.10\n",
-            "Package: a\nVersion: 1.10\n",
-        ]);
-        let candidate = catalog.candidate("a").unwrap();
-        assert_eq!((candidate.version, candidate.release), ("1.10", "r1"));
-        assert_eq!(catalog.versions("a").len(), 3);
-        assert_eq!(catalog.versions("a")[2].field("Depends"), Some("b"));
-        assert!(catalog.candidate("c").is_none());
-    }
-
-    #[test]
-    fn only_candidates_provide_and_the_more_important_comes_first() {
-        let catalog = catalog(&[
-            "Package: y\nVersion: 1\nPriority: optional\nProvides: v (= 2), w\n\n\
-             Package: x\nVersion: 1\nPriority: optional\nProvides: v\n\n\
-             Package: z\nVersion: 1\nPriority: standard\nProvides: v",
-            "Package: x\nVersion: 2\n",
-        ]);
-        let providers: Vec<_> = catalog.providers("v").iter().map(|p| (p.record.name, p.version)).collect();
-        assert_eq!(providers, [("z", None), ("y", Some("2"))]);
-    }
 
     #[test]
     fn stanzas_without_a_sound_name_or_version_are_refused() {

@@ -16,7 +16,8 @@ mod universe;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::index::{Catalog, IndexError, Record};
+use super::catalog::Catalog;
+use super::index::{IndexError, Record};
 use super::selection::Selection;
 pub use error::{ResolveError, Wanted};
 use formula::{Formula, Scope};
@@ -123,12 +124,11 @@ impl<'a> Question<'a> {
     /// Finds the preferred set of packages that fit together.
     fn search(&self, scope: &Scope) -> Result<BTreeSet<PackageId>, ResolveError> {
         let formula = Formula::new(&self.universe, &self.goals, scope, |id| self.is_candidate(id))?;
-        let found = match formula.solve() {
-            Ok(found) => found,
-            Err(_) => {
-                let formula = Formula::new(&self.universe, &self.goals, scope, |_| true)?;
-                formula.solve().map_err(|facts| explain::conflict(&self.universe, &self.goals, &facts))?
-            }
+        let found = if let Ok(found) = formula.solve() {
+            found
+        } else {
+            let formula = Formula::new(&self.universe, &self.goals, scope, |_| true)?;
+            formula.solve().map_err(|facts| explain::conflict(&self.universe, &self.goals, &facts))?
         };
         let wanted = self.goals.iter().flat_map(|goal| goal.options.iter().copied());
         match scope {

@@ -119,7 +119,9 @@ impl Formula {
     /// which can be left out.
     pub(super) fn solve(&self) -> Result<BTreeSet<PackageId>, Vec<Fact>> {
         let mut solver = Solver::new(self.variables);
-        self.clauses.iter().for_each(|clause| solver.add(clause.clone()));
+        for clause in &self.clauses {
+            solver.add(clause.clone());
+        }
         match solver.solve(|solver| self.decide(solver)) {
             Ok(()) => Ok((0..self.variables as u32)
                 .map(PackageId)

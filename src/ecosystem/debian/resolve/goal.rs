@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::index::{Catalog, Record};
+use super::super::catalog::Catalog;
+use super::super::index::Record;
 use super::super::relation::{self, Relation};
 use super::super::selection::is_met_by;
 use super::universe::{PackageId, Universe};

@@ -227,3 +227,46 @@ fn reasons_are_roots_and_the_packages_that_depend() {
     assert_eq!(reasons(resolve(&catalog, "amd64", &roots).unwrap()), ["manifest", "manifest", "a b libc.so.1"]);
     assert_eq!(reasons(resolve_only(&catalog, "amd64", &roots[..1]).unwrap()), ["manifest"]);
 }
+
+/// Names that fields of a random archive name: six packages, two virtual ones, and one that is nowhere.
+const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "v", "w", "gone"];
+
+/// The numbers of the names that a random package depends on (in groups of alternatives), excludes and provides.
+type Random = (Vec<Vec<usize>>, Vec<usize>, Vec<usize>);
+
+fn random() -> impl proptest::strategy::Strategy<Value = Vec<Random>> {
+    use proptest::collection::vec;
+    let package = (vec(vec(0..9_usize, 1..4), 0..4), vec(0..8_usize, 0..2), vec(6..8_usize, 0..2));
+    vec(package, 6)
+}
+
+/// Returns the lines of a random archive.
+fn lines(packages: &[Random]) -> String {
+    let names =
+        |numbers: &[usize], mark: &str| numbers.iter().map(|number| NAMES[*number]).collect::<Vec<_>>().join(mark);
+    let line = |(name, (depends, conflicts, provides)): (&&str, &Random)| {
+        let groups: Vec<_> = depends.iter().map(|group| names(group, " | ")).collect();
+        let (conflicts, provides) = (names(conflicts, ", "), names(provides, ", "));
+        format!("{name} Depends: {}; Conflicts: {conflicts}; Provides: {provides}\n", groups.join(", "))
+    };
+    NAMES.iter().zip(packages).map(line).collect()
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_set_is_found_wherever_there_is_one(packages in random()) {
+        let catalog = catalog(&lines(&packages));
+        let candidate = |name: &str| catalog.candidate(name).unwrap();
+        let fits = |bits: u32| {
+            let records = (0..6).filter(|bit| bits >> bit & 1 == 1).map(|bit| candidate(NAMES[bit]));
+            Selection::new("amd64", records).unwrap().check().unwrap().is_empty()
+        };
+        // Every set that has the first two packages.
+        let possible = (0..64).filter(|bits| bits & 3 == 3).any(fits);
+        match resolve(&catalog, "amd64", &[root("a"), root("b")]) {
+            Ok(_) => assert!(possible),
+            Err(ResolveError::Conflict { .. }) => assert!(!possible),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

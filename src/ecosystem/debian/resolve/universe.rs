@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use super::super::index::{Catalog, IndexError, Record};
+use super::super::catalog::Catalog;
+use super::super::index::{IndexError, Record};
 use super::super::relation::{Alternatives, Relation};
 use super::super::selection::{is_met_by, is_met_by_provided};
 
