@@ -146,6 +146,7 @@ impl Exchange {
 
     fn record(&self, response: &Response, code: Option<Code>) -> Record<'_> {
         let path = self.parts.uri.path();
+        let (trace_id, parent_id) = trace(&self.parts.headers).unzip();
         Record {
             method: self.parts.method.as_str(),
             // Paths that reach this far are ASCII.
@@ -157,8 +158,8 @@ impl Exchange {
             rows: self.rows,
             duration_ms: self.start.elapsed().as_micros() as f64 / 1e3,
             request_id: self.id.to_str().unwrap_or_default(),
-            trace_id: trace(&self.parts.headers).map(|(trace, _)| trace),
-            parent_id: trace(&self.parts.headers).map(|(_, parent)| parent),
+            trace_id,
+            parent_id,
         }
     }
 }
