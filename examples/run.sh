@@ -5,6 +5,6 @@ set -eu
 cd "$(dirname "$0")/.."
 MLPACK_SERVER=$(sh runtimes/build-server.sh)
 export MLPACK_SERVER
-cargo build --quiet --locked --release --bin mlpack
+cargo build --quiet --locked --target-dir target --release --bin mlpack
 target/release/mlpack build examples/b2x-python/manifest.yaml
 exec target/release/mlpack serve examples/b2x-python/manifest.yaml "$@"

@@ -8,5 +8,5 @@ target="${1:-$(uname -m)}-unknown-linux-gnu"
 home=${CARGO_HOME:-$HOME/.cargo}
 flags="-C target-feature=+crt-static --remap-path-prefix=$PWD=/mlpack --remap-path-prefix=$home=/cargo"
 RUSTFLAGS="$flags" cargo build --quiet --locked --profile image --no-default-features --features server \
-    --bin mlpack-server --target "$target" >&2
+    --bin mlpack-server --target "$target" --target-dir target >&2
 echo "$PWD/target/$target/image/mlpack-server"

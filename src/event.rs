@@ -14,6 +14,11 @@ pub enum Event {
         /// What begins, as a phrase in the present participle.
         message: String,
     },
+    /// Something that only who asks for details wants to know, such as what was left out.
+    Detail {
+        /// A whole line.
+        message: String,
+    },
     /// A transfer begins. The same `id` comes back in [`Event::Progress`] and [`Event::Done`].
     Start {
         /// Names this transfer among those under way, such as a file name or a digest.

@@ -40,7 +40,7 @@ impl Diagnose for Error {
 
     fn hints(&self) -> Vec<String> {
         match self.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => vec![
+            _ if is_full(&self.source) => vec![
                 "the disk is full: free some space (`mlpack gc` removes what no image needs), or set MLPACK_HOME to \
                  a folder on another disk, then run the same command again"
                     .to_owned(),
@@ -51,6 +51,11 @@ impl Diagnose for Error {
             _ => Vec::new(),
         }
     }
+}
+
+/// Whether an operation failed for lack of space, which only writing does.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The result of a file operation.
@@ -91,15 +96,40 @@ pub fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder with all that is in it, read-only folders included; one that is already gone is fine.
+pub fn remove_tree(folder: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(std::result::Result::ok) {
+        if entry.file_type().is_dir() {
+            // Where this fails, removing fails and says why.
+            let _ = set_mode(entry.path(), 0o700);
+        }
+    }
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error { action: "remove", path: folder.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Replaces a file in one step: readers see the old bytes or the new ones, never a part, even after a crash.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, 0o644)
+}
+
+/// The same for a file that no other user may read, at any moment.
+pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, 0o600)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     create_dir_all(folder)?;
     let wrap = || Error::wrap("write", path);
     let mut file = tempfile::Builder::new().prefix(".mlpack-").tempfile_in(folder).map_err(wrap())?;
     file.write_all(bytes).map_err(wrap())?;
     file.as_file().sync_all().map_err(wrap())?;
-    set_mode(file.path(), 0o644)?;
+    set_mode(file.path(), mode)?;
     file.persist(path).map_err(|error| Error { action: "write", path: path.to_owned(), source: error.error })?;
     Ok(())
 }

@@ -5,7 +5,7 @@
 //!                                 server: http → protocol → batch → worker
 //! ```
 //!
-//! [`manifest`] reads the user's file. [`resolve`] is the only step that chooses; what it chose is a [`lock`]. A build is
+//! [`manifest`] reads the user's file, [`project`] what it names. [`resolve`] is the only step that chooses; what it chose is a [`lock`]. A build is
 //! a pure function of the lock and of the bytes it names ([`build`]): [`fetch`] brings them in, verified; [`ecosystem`] turns
 //! packages into file trees and [`elf`] finds the system libraries they lack; [`layer`] writes the trees as archives;
 //! [`image`] ties them together, and [`registry`] sends them away. [`sandbox`] runs a program inside such a tree.
@@ -41,6 +41,8 @@ pub mod lock;
 pub mod manifest;
 #[cfg(feature = "cli")]
 pub mod platform;
+#[cfg(feature = "cli")]
+pub mod project;
 #[cfg(feature = "cli")]
 pub mod registry;
 #[cfg(feature = "cli")]

@@ -118,6 +118,17 @@ pub enum PackageKind {
     R,
 }
 
+impl PackageKind {
+    /// Returns its name, as in `wheel:numpy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deb => "deb",
+            Self::Wheel => "wheel",
+            Self::R => "r",
+        }
+    }
+}
+
 /// A package that the image holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -156,7 +167,7 @@ pub struct Library {
     pub soname: String,
     /// The package that has it, as `deb:libstdc++6`, or `host` where the machine that runs the image must have it.
     pub provider: String,
-    /// The packages whose objects need it, as `wheel:numpy`. Sorted.
+    /// Whose objects need it: packages as `wheel:numpy`, else `artifact:NAME` or `service`. Sorted.
     pub needed_by: Vec<String>,
 }
 
@@ -249,7 +260,7 @@ impl Lock {
 
     /// Returns the file's text.
     pub fn to_text(&self) -> String {
-        let body = toml::to_string(self).expect("a lock holds only what TOML can");
+        let body = toml::to_string_pretty(self).expect("a lock holds only what TOML can");
         format!("# Written by `mlpack lock`. Keep it in version control; do not edit it.\n{body}")
     }
 

@@ -7,11 +7,30 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::{Diagnose, Exit};
+use crate::layer::tree::TreePath;
 use crate::service::ROOT;
 
+/// Files by name.
+type Files = &'static [(&'static str, &'static str)];
+
 /// Name, description and worker program of each runtime, part of this program.
-const FOLDERS: [(&str, &str, &str); 1] =
-    [("python", include_str!("../runtimes/python/runtime.yaml"), include_str!("../runtimes/python/worker.py"))];
+const FOLDERS: [(&str, &str, Files); 2] = [
+    (
+        "python",
+        include_str!("../runtimes/python/runtime.yaml"),
+        &[("worker.py", include_str!("../runtimes/python/worker.py"))],
+    ),
+    (
+        "r",
+        include_str!("../runtimes/r/runtime.yaml"),
+        &[
+            ("worker.R", include_str!("../runtimes/r/worker.R")),
+            ("serving.R", include_str!("../runtimes/r/serving.R")),
+            ("tables.R", include_str!("../runtimes/r/tables.R")),
+            ("tensors.R", include_str!("../runtimes/r/tensors.R")),
+        ],
+    ),
+];
 
 /// A language runtime, as its description says.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +43,10 @@ struct Description {
     versions: BTreeMap<String, String>,
     base: Vec<String>,
     packages: Vec<String>,
+    #[serde(default)]
+    optional: BTreeMap<String, String>,
+    #[serde(default)]
+    left_out: Vec<String>,
 }
 
 /// A runtime at one version.
@@ -35,6 +58,8 @@ pub struct Runtime {
     pub version: String,
     /// The Debian release that has this version.
     pub suite: String,
+    /// Every version of the language that can be had, with its Debian release.
+    pub versions: BTreeMap<String, String>,
     /// The command that starts a worker, with absolute paths in the image.
     pub command: Vec<String>,
     /// Environment variables for workers.
@@ -43,10 +68,13 @@ pub struct Runtime {
     pub base: Vec<String>,
     /// Debian packages of the interpreter, taken without their Depends.
     pub packages: Vec<String>,
-    /// The worker's path in the image, without a leading slash.
-    pub worker_path: String,
-    /// The worker program.
-    pub worker: &'static str,
+    /// Objects of the interpreter that it opens only when something asks for them, each with the Debian package by which a
+    /// manifest asks for it: without that, what the object needs is not brought along.
+    pub optional: BTreeMap<String, String>,
+    /// What images leave out of packages, as paths in which `*` stands for any one name.
+    pub left_out: Vec<String>,
+    /// The worker program's files, as paths in the image without a leading slash, each with its text.
+    pub worker: BTreeMap<String, &'static str>,
 }
 
 /// The manifest asks for a runtime that is not there.
@@ -89,12 +117,21 @@ impl Diagnose for RuntimeError {
 }
 
 impl Runtime {
+    /// Whether images leave out what lies at `path`, or below it.
+    pub fn leaves_out(&self, path: &TreePath) -> bool {
+        let fits = |pattern: &String| {
+            let mut names = path.as_str().split('/');
+            pattern.split('/').all(|expected| names.next().is_some_and(|name| expected == "*" || expected == name))
+        };
+        self.left_out.iter().any(fits)
+    }
+
     /// Returns the runtime of `language` at `version`.
     ///
     /// # Panics
     /// Never in practice: the descriptions are part of the program and a test reads them all.
     pub fn find(language: &str, version: &str) -> Result<Self, RuntimeError> {
-        let (_, description, worker) = FOLDERS
+        let (_, description, files) = FOLDERS
             .iter()
             .find(|(name, ..)| *name == language)
             .ok_or_else(|| RuntimeError::Language { language: language.to_owned() })?;
@@ -105,28 +142,29 @@ impl Runtime {
             version: version.to_owned(),
             available: description.versions.iter().map(|(version, suite)| format!("{version} ({suite})")).collect(),
         })?;
-        Ok(description.at(version, suite, worker))
+        Ok(description.at(version, suite, files))
     }
 }
 
 impl Description {
-    fn at(&self, version: &str, suite: &str, worker: &'static str) -> Runtime {
-        let worker_path = format!("{ROOT}/runtime/{}", self.worker);
+    fn at(&self, version: &str, suite: &str, files: Files) -> Runtime {
+        let place = |name: &str| format!("{ROOT}/runtime/{name}");
+        let worker = format!("/{}", place(&self.worker));
         let fill = |texts: &[String]| -> Vec<String> {
-            let fill =
-                |text: &String| text.replace("{version}", version).replace("{worker}", &format!("/{worker_path}"));
-            texts.iter().map(fill).collect()
+            texts.iter().map(|text| text.replace("{version}", version).replace("{worker}", &worker)).collect()
         };
         Runtime {
             language: self.language.clone(),
             version: version.to_owned(),
             suite: suite.to_owned(),
+            versions: self.versions.clone(),
             command: fill(&self.command),
             environment: self.environment.clone(),
             base: fill(&self.base),
             packages: fill(&self.packages),
-            worker_path,
-            worker,
+            optional: self.optional.clone(),
+            left_out: self.left_out.clone(),
+            worker: files.iter().map(|(name, text)| (place(name), *text)).collect(),
         }
     }
 }
@@ -143,8 +181,21 @@ mod tests {
             for version in description.versions.keys() {
                 let runtime = Runtime::find(name, version).unwrap();
                 assert!(!runtime.command.iter().any(|part| part.contains('{')), "{:?}", runtime.command);
+                let mut paths = runtime.worker.keys().map(|path| format!("/{path}"));
+                assert!(paths.any(|path| runtime.command.iter().any(|part| part.ends_with(&path))));
             }
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_left_out_whole_and_nothing_else_is() {
+        let runtime = Runtime::find("r", "4.2").unwrap();
+        let leaves_out = |path| runtime.leaves_out(&TreePath::new(path).unwrap());
+        assert!(leaves_out("usr/lib/R/site-library/RcppEigen/include"));
+        assert!(leaves_out("usr/lib/R/site-library/RcppEigen/include/Eigen/Core"));
+        assert!(!leaves_out("usr/lib/R/site-library/RcppEigen"));
+        assert!(!leaves_out("usr/lib/R/site-library/RcppEigen/libs/include"));
+        assert!(!leaves_out("usr/lib/R/site-library/include"));
     }
 
     #[test]

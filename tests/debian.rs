@@ -40,22 +40,35 @@ fn packages_come_from_the_signed_archive() {
     assert_eq!(packages[1].source.as_deref(), Some("z"));
     assert_eq!(archive.resolve_only(&roots(&["app"])).unwrap().len(), 1);
     assert_eq!(archive.fetch(&packages[1]).unwrap().read().unwrap(), DEB);
-    assert_eq!(archive.provider("libz.so.1").unwrap(), ["libz1"]);
-    assert_eq!(archive.provider("libblas.so.3").unwrap(), ["libz1"]);
-    assert!(archive.provider("libnone.so.1").unwrap().is_empty());
+    let sonames = archive.sonames().unwrap().unwrap();
+    assert_eq!(sonames.packages("libz.so.1"), ["libz1"]);
+    assert!(sonames.packages("libnone.so.1").is_empty());
+    assert_eq!(archive.providers("libblas.so.3"), ["libz1"]);
 }
 
 #[test]
 fn what_was_fetched_before_serves_again_without_the_network() {
     let demo = demo();
-    demo.open(&[], false).unwrap().provider("libz.so.1").unwrap();
+    demo.open(&[], false).unwrap().sonames().unwrap();
     demo.server.take_requests();
     for offline in [false, true] {
         let archive = demo.open(&[], offline).unwrap();
         assert_eq!(archive.resolve(&roots(&["app"])).unwrap().len(), 2);
-        assert_eq!(archive.provider("libz.so.1").unwrap(), ["libz1"]);
+        assert_eq!(archive.sonames().unwrap().unwrap().packages("libz.so.1"), ["libz1"]);
     }
     assert!(demo.server.take_requests().is_empty());
+}
+
+#[test]
+fn a_list_of_files_that_is_not_the_signed_one_is_not_used() {
+    let demo = demo();
+    demo.put("dists/demo/main/Contents-amd64.gz", b"usr/lib/x86_64-linux-gnu/libz.so.1 libs/evil");
+    demo.files.lock().unwrap().retain(|path, _| !path.contains("main/by-hash/SHA256"));
+    assert!(demo.open(&[], false).unwrap().sonames().unwrap().is_none());
+    demo.files.lock().unwrap().retain(|path, _| !path.contains("Contents"));
+    assert!(demo.open(&[], false).unwrap().sonames().unwrap().is_none());
+    // Without the network nobody knows whether the mirror has it: that is an error, not another choice.
+    assert!(demo.open(&[], true).unwrap().sonames().is_err());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use mlpack::error::Diagnose as _;
 use mlpack::manifest::init::Draft;
@@ -189,10 +190,14 @@ fn the_language_can_be_asked_for_and_the_folder_created() {
 #[test]
 fn the_program_prints_schema_and_files() {
     let parent = folder(&[]);
-    let mlpack = || assert_cmd::Command::cargo_bin("mlpack").unwrap();
-    let schema = mlpack().arg("schema").assert().success().get_output().stdout.clone();
-    let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap();
-    assert_eq!(schema, manifest::json_schema());
-    mlpack().current_dir(project(&parent)).arg("init").assert().success().stdout("./manifest.yaml\n./service.py\n");
-    mlpack().current_dir(project(&parent)).arg("init").assert().code(1).stdout("");
+    let mlpack = |command: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_mlpack"));
+        let output = program.current_dir(project(&parent)).arg(command).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, schema) = mlpack("schema");
+    assert_eq!(code, Some(0));
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&schema).unwrap(), manifest::json_schema());
+    assert_eq!(mlpack("init"), (Some(0), "./manifest.yaml\n./service.py\n".to_owned()));
+    assert_eq!(mlpack("init"), (Some(1), String::new()));
 }

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
+use std::process::Command;
 
-use assert_cmd::Command;
 use mlpack::image::{ImageStore, OPENAPI_LABEL, Settings, assemble};
 use mlpack::layer::tree::{Content, Node, Tree, TreePath};
 use mlpack::layer::{self, Compression};
@@ -35,9 +35,14 @@ fn home() -> tempfile::TempDir {
     folder
 }
 
+fn command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mlpack"));
+    command.env("MLPACK_HOME", home).args(arguments);
+    command
+}
+
 fn mlpack(home: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let mut command = Command::cargo_bin("mlpack").unwrap();
-    let output = command.env("MLPACK_HOME", home).args(arguments).output().unwrap();
+    let output = command(home, arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -76,4 +81,18 @@ fn mistakes_are_explained() {
         assert_eq!(found, code, "{errors}");
         assert!(errors.starts_with(message), "{errors}");
     }
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_an_error_unless_nobody_reads_it() {
+    let home = home();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(home.path(), &["images"]).stdout(full).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.starts_with("error: failed to write `standard output`"), "{errors}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(home.path(), &["images"]).stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }

@@ -2,6 +2,7 @@
 
     python train.py            # the small model (logistic regression), as committed
     python train.py --large    # the random forest of 200 trees as well
+    python train.py --export names.csv    # the labelled names alone, for training in another language
 
 Everything is seeded: the same package versions give the same names, datasets and models.
 """
@@ -156,15 +157,20 @@ def measure(model, frame, labels):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--large", action="store_true", help="train the random forest of 200 trees as well")
+    arguments.add_argument("--export", metavar="FILE", help="write the labelled names, and train nothing")
     arguments = arguments.parse_args()
 
     data, models = HERE / "data", HERE / "models"
     write_frequencies(data / "first_names.csv", frequencies("first_names"))
     write_frequencies(data / "surnames.csv", frequencies("last_names"))
     names = labelled_names()
+    train, test = train_test_split(names.index, test_size=0.3, random_state=SEED, stratify=names["label"])
+    if arguments.export:
+        part = pandas.Series("train", names.index).where(names.index.isin(train), "test")
+        names.assign(part=part).to_csv(arguments.export, index=False, lineterminator="\n")
+        return
     features = Features(data / "first_names.csv", data / "surnames.csv", data / "legal_forms.csv")
     frame = pandas.DataFrame(features.columns(names["name"]))
-    train, test = train_test_split(names.index, test_size=0.3, random_state=SEED, stratify=names["label"])
     names.loc[test[:200], ["name", "label"]].to_csv(data / "held_out.csv", index=False, lineterminator="\n")
 
     estimators = {"small": LogisticRegression(max_iter=1000)}

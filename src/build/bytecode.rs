@@ -1,13 +1,18 @@
 //! The layer of compiled Python modules: the image's own interpreter compiles them, in the sandbox, without network.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
 use super::Inputs;
+use crate::digest::Digest;
+use crate::ecosystem::Unpacked;
 use crate::ecosystem::pypi::Python;
-use crate::ecosystem::pypi::bytecode::{self, FORMAT};
+use crate::ecosystem::pypi::bytecode;
 use crate::error::{Diagnose, Exit, Result};
-use crate::fetch::derived::Derived;
 use crate::fs;
-use crate::layer::tree::{Kind, Source, Tree, TreePath};
-use crate::lock::{PackageKind, PlatformLock};
+use crate::layer::tree::{Kind, Tree, TreePath};
 use crate::platform::Platform;
 use crate::sandbox::{self, Bind, Root, Spec, Streams};
 
@@ -33,10 +38,11 @@ impl Diagnose for CompileError {
     }
 }
 
-/// Returns the compiled modules of everything in `whole`; `None` for a runtime that has none, or another platform's.
+/// Returns the compiled modules of all packages; `None` for a runtime that has none, or another platform's.
 ///
-/// An image for a processor that this machine cannot run goes without: it is warned of, and the lock's digest says so.
-pub(super) fn compile(inputs: &Inputs<'_>, lock: &PlatformLock, whole: Tree) -> Result<Option<Tree>> {
+/// `whole` is the tree of the image so far. Each package's modules are compiled once on a machine, and remembered. An
+/// image for a processor that this machine cannot run goes without: it is warned of.
+pub(super) fn compile(inputs: &Inputs<'_>, unpacked: &[Unpacked], whole: Tree) -> Result<Option<Tree>> {
     let worlds = inputs.worlds;
     if inputs.runtime.language != "python" {
         return Ok(None);
@@ -46,40 +52,31 @@ pub(super) fn compile(inputs: &Inputs<'_>, lock: &PlatformLock, whole: Tree) -> 
         worlds.report().warn(message, Some("build it on such a machine for a faster start".to_owned()));
         return Ok(None);
     }
-    let key = Derived::key("bytecode", &(FORMAT, crate::layer::FORMAT, &inputs.runtime.version, sources(inputs, lock)));
-    if let Some(tree) = worlds.derived().get::<Tree>(&key).filter(|tree| is_there(inputs, tree)) {
-        return Ok(Some(tree));
-    }
-    worlds.report().say("Compiling Python modules");
-    let tree = run(inputs, whole)?;
-    worlds.derived().put(&key, &tree)?;
-    Ok(Some(tree))
-}
-
-/// The digests of the interpreter and of everything that may be compiled.
-fn sources<'a>(inputs: &Inputs<'_>, lock: &'a PlatformLock) -> Vec<&'a crate::digest::Digest> {
-    let counts = |package: &&crate::lock::Package| {
-        package.kind == PackageKind::Wheel
-            || inputs.runtime.packages.contains(&package.name)
-            || package.path.contains("/python")
-    };
-    lock.packages.iter().filter(counts).map(|package| &package.sha256).collect()
-}
-
-fn is_there(inputs: &Inputs<'_>, tree: &Tree) -> bool {
-    let pack = tree.iter().find_map(|(_, node)| match node.content()?.source {
-        Source::Pack { pack, .. } => Some(pack),
-        _ => None,
-    });
-    pack.is_none_or(|pack| inputs.worlds.blobs().has(&pack))
-}
-
-fn run(inputs: &Inputs<'_>, mut whole: Tree) -> Result<Tree> {
-    let worlds = inputs.worlds;
     let python: Python = inputs.runtime.version.parse()?;
-    let modules = bytecode::plan(&whole, &python);
-    // Compiling reads sources alone: the packages' libraries need not be written to disk for it.
+    let is_interpreter = |unpacked: &&Unpacked| inputs.runtime.packages.contains(&unpacked.package.name);
+    let interpreter: Vec<_> = unpacked.iter().filter(is_interpreter).map(|unpacked| unpacked.package.sha256).collect();
+    let (mut compiled, mut waiting) = (Tree::new(), Vec::new());
+    for package in unpacked {
+        let modules = bytecode::plan(&package.tree, &python);
+        let key = bytecode::key(&package.package.sha256, &interpreter);
+        match bytecode::recall(worlds.derived(), worlds.blobs(), &key)? {
+            _ if modules.is_empty() => {}
+            Some(tree) => compiled.merge(tree)?,
+            None => waiting.push((key, modules)),
+        }
+    }
+    if !waiting.is_empty() {
+        worlds.report().say("Compiling Python modules");
+        compiled.merge(run(inputs, &python, &waiting, whole)?)?;
+    }
+    Ok(Some(compiled))
+}
+
+/// Compiles modules, remembers those of each package under its key, and returns them all.
+fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)], mut whole: Tree) -> Result<Tree> {
+    let worlds = inputs.worlds;
     let site = python.site();
+    // Compiling reads sources alone: the packages' libraries need not be written to disk for it.
     whole.retain(|path, node| {
         !path.is_below(&site) || matches!(node.kind, Kind::Directory) || path.as_str().ends_with(".py")
     });
@@ -91,19 +88,31 @@ fn run(inputs: &Inputs<'_>, mut whole: Tree) -> Result<Tree> {
     fs::create_dir_all(&output)?;
     sandbox::layout::layout(worlds.blobs(), &whole, &root)?;
     let processes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let job = bytecode::job(&modules, &python, &format!("/{OUTPUT}"), processes);
-    let target = TreePath::new(OUTPUT)?;
-    let binds = vec![Bind { host: output.clone(), target, writable: true }];
-    execute(Root { layers: vec![root], binds }, job, folder.path())?;
-    Ok(bytecode::collect(worlds.blobs(), &output, &modules, &python)?)
+    let modules: Vec<_> = waiting.iter().flat_map(|(_, modules)| modules.clone()).collect();
+    let job = bytecode::job(&modules, python, &format!("/{OUTPUT}"), processes);
+    let binds = vec![Bind { host: output.clone(), target: TreePath::new(OUTPUT)?, writable: true }];
+    execute(Root { layers: vec![root.clone()], binds }, job, folder.path())?;
+    let mut compiled = Tree::new();
+    for (key, modules) in waiting {
+        let tree = bytecode::collect(worlds.blobs(), &output, modules, python)?;
+        bytecode::remember(worlds.derived(), key, &tree)?;
+        compiled.merge(tree)?;
+    }
+    // The laid-out folders may be read-only, which a temporary folder does not expect when it goes.
+    fs::remove_tree(&root)?;
+    Ok(compiled)
 }
 
 /// Runs the job; its input and what it prints go through files, so that neither side can block the other.
+///
+/// What it prints stays in memory: it must be there to be read where the disk is full.
 fn execute(root: Root, job: bytecode::Job, folder: &std::path::Path) -> Result<()> {
-    let (input, printed) = (folder.join("input"), folder.join("printed"));
+    let input = folder.join("input");
     fs::write_atomic(&input, &job.stdin)?;
-    let log = std::fs::File::create(&printed).map_err(fs::Error::wrap("create", &printed))?;
-    let errors = log.try_clone().map_err(fs::Error::wrap("open", &printed))?;
+    let failed = |error: nix::Error| fs::Error::wrap("keep what is printed for", folder)(error.into());
+    let mut printed = File::from(memfd_create(c"printed", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
+    let copy = || printed.try_clone().map_err(fs::Error::wrap("keep what is printed for", folder));
+    let (log, errors) = (copy()?, copy()?);
     let mut spec = Spec::new(root, &job.command[0]);
     spec.arguments = job.command[1..].to_vec();
     spec.environment = job.environment;
@@ -113,7 +122,17 @@ fn execute(root: Root, job: bytecode::Job, folder: &std::path::Path) -> Result<(
     if status.success() {
         return Ok(());
     }
-    let output = String::from_utf8_lossy(&fs::read(&printed)?).into_owned();
+    let mut output = Vec::new();
+    printed
+        .rewind()
+        .and_then(|()| printed.read_to_end(&mut output))
+        .map_err(fs::Error::wrap("read what was printed for", folder))?;
+    let output = String::from_utf8_lossy(&output).into_owned();
     let end = output.char_indices().rev().nth(2000).map_or(0, |(index, _)| index);
+    // Python gives the operating system's reason by number: here, no space left on the device.
+    if output.contains("[Errno 28]") {
+        let source = std::io::ErrorKind::StorageFull.into();
+        return Err(fs::Error { action: "write compiled modules below", path: folder.to_owned(), source }.into());
+    }
     Err(CompileError::Failed { status: status.to_string(), output: output[end..].to_owned() }.into())
 }

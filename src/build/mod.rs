@@ -1,14 +1,13 @@
 //! Lock → image: a pure function of the lock, the bytes it names and the project's own files.
 //!
-//! Nothing is chosen here. [`plan`] says which packages share a layer, [`project`] reads the user's files, [`bytecode`]
-//! compiles Python in the sandbox, [`system`] makes what depends on the whole; this file puts them in order.
+//! Nothing is chosen here. [`plan`] says which packages share a layer, [`bytecode`] compiles Python in the sandbox,
+//! [`system`] makes what depends on the whole; this file puts them in order.
 
 mod bytecode;
 mod plan;
-pub mod project;
 mod settings;
 mod system;
-pub mod tree;
+mod tree;
 
 pub use tree::server_lock;
 
@@ -24,9 +23,10 @@ use crate::image::{self, Descriptor, Image, ImageStore};
 use crate::layer::{self, Compression, FORMAT, Layer};
 use crate::lock::{ImageLock, LayerLock, PlatformLock};
 use crate::manifest::Manifest;
+use crate::platform::Platform;
+use crate::project::Project;
 use crate::runtime::Runtime;
 use crate::service;
-use project::Project;
 use tree::Part;
 
 /// What a build is made of, beside the lock.
@@ -80,17 +80,20 @@ fn fingerprint(inputs: &Inputs<'_>, lock: &PlatformLock, project: &Project) -> D
 
 /// The digest of everything that the dependency layers depend on.
 fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
-    let (image, runtime) = (&inputs.manifest.image, inputs.runtime);
-    let program = (FORMAT, env!("CARGO_PKG_VERSION"), Digest::of(runtime.worker.as_bytes()), &runtime.base);
-    let inputs = (inputs.compression.to_string(), inputs.worlds.platform(), image.user);
-    Derived::key("dependencies", &(program, inputs, &lock.packages, &lock.server, lock.date))
+    let platform = inputs.worlds.platform();
+    let Runtime { language, version, base, packages, left_out, worker, .. } = inputs.runtime;
+    let runtime = (language, version, base, packages, left_out, worker);
+    // Whether this machine can compile modules for the platform: a home folder may be shared with one that can.
+    let machine = (FORMAT, env!("CARGO_PKG_VERSION"), Platform::host() == Some(platform));
+    let settings = (inputs.compression.to_string(), platform, inputs.manifest.image.user);
+    Derived::key("dependencies", &(machine, runtime, settings, &lock.packages, &lock.server, lock.date))
 }
 
 /// The image of an earlier build with the same inputs, where the store still has it.
 fn known(store: &ImageStore, derived: &Derived, fingerprint: &Digest) -> Option<(Image, ImageLock)> {
     let (descriptor, record): (Descriptor, ImageLock) = derived.get(&Derived::key("image", fingerprint))?;
     let image = store.read(&descriptor).ok()?;
-    let whole = record.layers.iter().all(|layer| store.blobs().has(&layer.digest));
+    let whole = image.layers().iter().all(|layer| store.blobs().holds(&layer.digest, layer.size));
     whole.then_some((image, record))
 }
 
@@ -99,7 +102,8 @@ fn dependency_layers(inputs: &Inputs<'_>, lock: &PlatformLock, store: &ImageStor
     let derived = inputs.worlds.derived();
     let key = dependency_key(inputs, lock);
     let known: Option<Vec<(String, Layer)>> = derived.get(&key);
-    if let Some(layers) = known.filter(|layers| layers.iter().all(|(_, layer)| store.blobs().has(&layer.digest))) {
+    let is_there = |(_, layer): &(String, Layer)| store.blobs().holds(&layer.digest, layer.size);
+    if let Some(layers) = known.filter(|layers| layers.iter().all(is_there)) {
         return Ok(layers);
     }
     let layers = write_all(inputs, store, tree::dependency_parts(inputs, lock)?)?;

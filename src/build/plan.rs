@@ -35,7 +35,7 @@ pub(super) fn groups<'a>(packages: &'a [Package], runtime: &Runtime) -> Vec<Grou
         } else if large.contains(&package) {
             groups.push(Group { name: package.name.clone(), packages: vec![package] });
             continue;
-        } else if package.kind == PackageKind::Deb {
+        } else if package.kind == PackageKind::Deb && !package.name.starts_with("r-") {
             "libraries"
         } else {
             "packages"
@@ -57,4 +57,61 @@ fn large(packages: &[Package]) -> Vec<&Package> {
     large.sort_by_key(|package| (std::cmp::Reverse(package.size), &package.name));
     large.truncate(LARGE_LIMIT);
     large
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    fn package(kind: PackageKind, name: &str, size: u64) -> Package {
+        Package {
+            kind,
+            name: name.to_owned(),
+            version: "1".to_owned(),
+            architecture: None,
+            source: None,
+            release: None,
+            path: String::new(),
+            size,
+            sha256: Digest::of(name.as_bytes()),
+            reasons: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_package_is_in_one_layer_and_large_ones_stand_alone() {
+        let runtime = Runtime::find("python", "3.11").unwrap();
+        let packages = [
+            package(PackageKind::Deb, "base-files", 1),
+            package(PackageKind::Deb, "libc6", 1),
+            package(PackageKind::Deb, "libgomp1", 1),
+            package(PackageKind::Deb, "python3.11", 1),
+            package(PackageKind::Wheel, "numpy", LARGE),
+            package(PackageKind::Wheel, "six", 1),
+        ];
+        let groups = groups(&packages, &runtime);
+        let listed: Vec<(&str, Vec<&str>)> = groups
+            .iter()
+            .map(|group| (group.name.as_str(), group.packages.iter().map(|package| package.name.as_str()).collect()))
+            .collect();
+        let expected = [
+            ("base", vec!["base-files", "libc6"]),
+            ("runtime", vec!["python3.11"]),
+            ("libraries", vec!["libgomp1"]),
+            ("packages", vec!["six"]),
+            ("numpy", vec!["numpy"]),
+        ];
+        assert_eq!(listed, expected);
+    }
+
+    #[test]
+    fn only_the_largest_packages_get_layers_of_their_own() {
+        let runtime = Runtime::find("python", "3.11").unwrap();
+        let packages: Vec<_> =
+            (0..20).map(|number| package(PackageKind::Wheel, &format!("w{number:02}"), LARGE + number)).collect();
+        let groups = groups(&packages, &runtime);
+        assert_eq!(groups.len(), LARGE_LIMIT + 1);
+        assert_eq!(groups[0].packages.len(), packages.len() - LARGE_LIMIT);
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Inputs;
-use super::project::Project;
 use crate::image::{self, Settings};
 use crate::lock::PlatformLock;
+use crate::project::Project;
 use crate::service::{self, ROOT, SERVER_PROGRAM};
 
 /// The port that the server listens on.

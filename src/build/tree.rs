@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::project::Project;
 use super::{Inputs, bytecode, plan, system};
 use crate::ecosystem::Unpacked;
 use crate::error::Result;
@@ -10,6 +9,7 @@ use crate::fs;
 use crate::layer::FIXED_MTIME;
 use crate::layer::tree::{Content, Node, Source, Tree, TreePath};
 use crate::lock::PlatformLock;
+use crate::project::Project;
 use crate::service::{self, Asset, MANIFEST_FILE, OPENAPI_FILE, ROOT, SERVER_PROGRAM, SERVICE_FILE};
 
 /// An artifact or dataset of this many bytes gets a layer of its own.
@@ -17,7 +17,7 @@ const LARGE: u64 = 32 << 20;
 
 /// A named tree that becomes a layer.
 #[derive(Debug)]
-pub struct Part {
+pub(super) struct Part {
     /// The layer's name, such as `base` or `numpy`.
     pub name: String,
     /// Its files.
@@ -25,12 +25,15 @@ pub struct Part {
 }
 
 /// The parts that no file of the project touches.
-pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
-    let unpacked = inputs.worlds.unpack(&lock.packages)?;
+pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
+    let mut unpacked = inputs.worlds.unpack(&lock.packages)?;
+    for package in &mut unpacked {
+        package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
+    }
     let system = system::System::make(inputs, &unpacked)?;
     let mut parts = package_parts(inputs, lock, &unpacked, system.base)?;
     let whole = whole(parts.iter().map(|part| &part.tree).chain([&system.top]))?;
-    if let Some(tree) = bytecode::compile(inputs, lock, whole)? {
+    if let Some(tree) = bytecode::compile(inputs, &unpacked, whole)? {
         parts.push(Part { name: "bytecode".to_owned(), tree });
     }
     parts.push(Part { name: "system".to_owned(), tree: system.top });
@@ -42,7 +45,7 @@ pub fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<
 }
 
 /// The parts made of the project's files: datasets, artifacts, and on top the service code.
-pub fn project_parts(inputs: &Inputs<'_>, project: &Project) -> Vec<Part> {
+pub(super) fn project_parts(inputs: &Inputs<'_>, project: &Project) -> Vec<Part> {
     let mut parts = asset_parts("datasets", &project.datasets);
     parts.extend(asset_parts("artifacts", &project.artifacts));
     parts.push(Part { name: "service".to_owned(), tree: service_tree(inputs, project) });
@@ -79,10 +82,11 @@ fn server(inputs: &Inputs<'_>, lock: &PlatformLock) -> Tree {
         length: lock.server.size,
         source: Source::Project(inputs.server.clone()),
     };
-    let worker = Content::inline(inputs.runtime.worker.as_bytes());
     let mut tree = Tree::new();
     tree.insert(path(SERVER_PROGRAM), Node::file(content, 0o755));
-    tree.insert(path(&inputs.runtime.worker_path), Node::file(worker, 0o644));
+    for (file, text) in &inputs.runtime.worker {
+        tree.insert(path(file), Node::file(Content::inline(text.as_bytes()), 0o644));
+    }
     tree
 }
 
@@ -105,7 +109,7 @@ fn asset_parts(name: &str, assets: &BTreeMap<String, (Tree, Asset)>) -> Vec<Part
 }
 
 /// The service code, and the contract, document and manifest that describe it.
-pub fn service_tree(inputs: &Inputs<'_>, project: &Project) -> Tree {
+fn service_tree(inputs: &Inputs<'_>, project: &Project) -> Tree {
     let service = super::service(inputs.manifest, inputs.runtime, project);
     let json = |value: &serde_json::Value| {
         let mut bytes = serde_json::to_vec_pretty(value).expect("a JSON value can always be written");

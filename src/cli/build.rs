@@ -13,6 +13,7 @@ use crate::image::{self, Image, ImageStore, digest_of, sink};
 use crate::layer::Compression;
 use crate::lock::{ImageLock, Lock};
 use crate::platform::Platform;
+use crate::registry::Reference;
 
 /// Build the image of a model into the local store
 #[derive(Args, Debug)]
@@ -88,11 +89,18 @@ impl Diagnose for LockedError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Missing { .. } => vec!["run `mlpack build` once and commit the lock file".to_owned()],
-            Self::NoImage { .. } => vec!["run `mlpack build` without `--locked` once: it writes the digest down".to_owned()],
-            Self::Server { .. } => vec!["use the mlpack release that made the lock, or run `mlpack build` without `--locked`".to_owned()],
+            Self::NoImage { .. } => {
+                vec!["run `mlpack build` without `--locked` once: it writes the digest down".to_owned()]
+            }
+            Self::Server { .. } => {
+                vec!["use the mlpack release that made the lock, or run `mlpack build` without `--locked`".to_owned()]
+            }
             Self::Differs { .. } => vec![
-                "if the project's files were meant to change, run `mlpack build` without `--locked` and commit the lock".to_owned(),
-                "check that `--compression` and SOURCE_DATE_EPOCH are those of the build that wrote the lock".to_owned(),
+                "if the project's files were meant to change, run `mlpack build` without `--locked` and commit the \
+                 lock"
+                    .to_owned(),
+                "check that `--compression` and SOURCE_DATE_EPOCH are those of the build that wrote the lock"
+                    .to_owned(),
             ],
         }
     }
@@ -102,6 +110,8 @@ impl Build {
     /// Runs the subcommand.
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let workspace = Workspace::open(&self.options, terminal)?;
+        // What is wrong with a name is told before the work, not after it.
+        let name = self.name(&workspace)?;
         let sinks = self.output.iter().map(|output| sink::parse(output)).collect::<Result<Vec<_>, _>>()?;
         let store = ImageStore::open(terminal.home())?;
         let _in_use = store.protect()?;
@@ -115,8 +125,6 @@ impl Build {
             [image] => image.descriptor.clone(),
             images => image::index(store.blobs(), images)?,
         };
-        let name =
-            self.tag.clone().unwrap_or_else(|| format!("{}:{}", workspace.manifest.name, workspace.manifest.version));
         store.tag(&name, &descriptor)?;
         for sink in &sinks {
             sink.write(&store, &descriptor, Some(&name))?;
@@ -126,13 +134,22 @@ impl Build {
         if self.push {
             line = super::push::push(terminal, &store, &descriptor, &name, &self.push_options)?;
         }
-        terminal.result(&line, &json!({ "reference": line, "digest": digest }));
-        Ok(())
+        terminal.result(&line, &json!({ "reference": line, "digest": digest }))
+    }
+
+    fn name(&self, workspace: &Workspace) -> Result<String> {
+        let manifest = &workspace.manifest;
+        let given = self.tag.clone().unwrap_or_else(|| format!("{}:{}", manifest.name, manifest.version));
+        let name = image::normalize(&given)?;
+        if self.push {
+            name.parse::<Reference>()?;
+        }
+        Ok(name)
     }
 
     fn lock(&self, workspace: &Workspace) -> Result<Lock> {
         if !self.locked {
-            return workspace.locked(false);
+            return workspace.locked(workspace.platforms(), false);
         }
         let path = workspace.lock_path.display().to_string();
         Ok(workspace.lock()?.ok_or(LockedError::Missing { path })?)

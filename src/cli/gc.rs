@@ -21,7 +21,6 @@ impl CollectGarbage {
         let scope = if self.cache { Scope::ImagesAndCache } else { Scope::Images };
         let freed = store.collect_garbage(terminal.home(), scope)?;
         terminal.report().say(format!("removed {} files, {}", freed.files, bytes(freed.bytes)));
-        terminal.result("", &freed);
-        Ok(())
+        terminal.result("", &freed)
     }
 }

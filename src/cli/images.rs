@@ -36,8 +36,7 @@ impl Images {
                 ),
             }
         }
-        terminal.result(&text(&rows), &rows);
-        Ok(())
+        terminal.result(&text(&rows), &rows)
     }
 }
 

@@ -37,7 +37,6 @@ impl Init {
         });
         let files = Draft::of(&self.folder, language).write(&self.folder, self.force)?;
         let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        terminal.result(&files.join("\n"), &json!({ "files": files }));
-        Ok(())
+        terminal.result(&files.join("\n"), &json!({ "files": files }))
     }
 }

@@ -74,8 +74,7 @@ impl Inspect {
             digest: digest_of(&found.descriptor)?.to_string(),
             images: images.iter().map(describe).collect(),
         };
-        terminal.result(&self.text(&description), &description);
-        Ok(())
+        terminal.result(&self.text(&description), &description)
     }
 
     fn print_openapi(&self, terminal: &Terminal, images: &[Image]) -> Result<()> {
@@ -83,8 +82,7 @@ impl Inspect {
         let document = document.ok_or_else(|| NoDocument { image: self.image.clone() })?;
         // A label of another program's making may hold anything: as JSON it is then a text.
         let value = serde_json::from_str(document).unwrap_or_else(|_| serde_json::Value::from(document));
-        terminal.result(document, &value);
-        Ok(())
+        terminal.result(document, &value)
     }
 
     fn text(&self, description: &Description) -> String {

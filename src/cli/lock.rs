@@ -6,6 +6,7 @@ use serde_json::json;
 use super::Terminal;
 use super::workspace::{Options, Workspace};
 use crate::error::Result;
+use crate::image::ImageStore;
 use crate::lock::PackageKind;
 
 /// Resolve everything over the network into mlpack.lock
@@ -22,7 +23,8 @@ impl Lock {
     /// Runs the subcommand.
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let workspace = Workspace::open(&self.options, terminal)?;
-        let lock = workspace.locked(self.update)?;
+        let _in_use = ImageStore::open(terminal.home())?.protect()?;
+        let lock = workspace.locked(workspace.platforms(), self.update)?;
         for &platform in workspace.platforms() {
             let chosen = lock.platform(platform, &workspace.lock_path)?;
             let count = |kind| chosen.packages_of(kind).count();
@@ -33,7 +35,6 @@ impl Lock {
                 workspace.lock_path.display()
             ));
         }
-        terminal.result("", &json!({ "lock": workspace.lock_path }));
-        Ok(())
+        terminal.result("", &json!({ "lock": workspace.lock_path }))
     }
 }

@@ -71,8 +71,7 @@ impl Login {
         let reference: Reference = format!("{}/login", self.registry).parse()?;
         Client::new(&reference, &connection, terminal.report().clone())?.ping()?;
         store(&login_file(), &self.registry, Some((&self.username, password)))?;
-        terminal.result("", &json!({ "registry": self.registry }));
-        Ok(())
+        terminal.result("", &json!({ "registry": self.registry }))
     }
 }
 
@@ -80,7 +79,6 @@ impl Logout {
     /// Runs the subcommand.
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         store(&login_file(), &self.registry, None)?;
-        terminal.result("", &json!({ "registry": self.registry }));
-        Ok(())
+        terminal.result("", &json!({ "registry": self.registry }))
     }
 }

@@ -14,6 +14,7 @@ mod serve;
 mod tag;
 mod terminal;
 mod text;
+mod why;
 mod workspace;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ enum Command {
     Logout(login::Logout),
     Images(images::Images),
     Inspect(inspect::Inspect),
+    Why(why::Why),
     Tag(tag::Tag),
     #[command(name = "rm")]
     Remove(remove::Remove),
@@ -88,6 +90,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<()> {
         Command::Logout(command) => command.run(terminal),
         Command::Images(command) => command.run(terminal),
         Command::Inspect(command) => command.run(terminal),
+        Command::Why(command) => command.run(terminal),
         Command::Tag(command) => command.run(terminal),
         Command::Remove(command) => command.run(terminal),
         Command::CollectGarbage(command) => command.run(terminal),

@@ -50,8 +50,7 @@ impl Push {
         let stored = store.find(&self.image)?;
         let name = self.reference.as_deref().unwrap_or(&self.image);
         let line = push(terminal, &store, &stored.descriptor, name, &self.options)?;
-        terminal.result(&line, &json!({ "reference": line, "digest": digest_of(&stored.descriptor)? }));
-        Ok(())
+        terminal.result(&line, &json!({ "reference": line, "digest": digest_of(&stored.descriptor)? }))
     }
 }
 
@@ -64,8 +63,7 @@ impl Pull {
         store.tag(&self.reference.to_string(), &descriptor)?;
         let digest = digest_of(&descriptor)?;
         let line = self.reference.at(digest).to_string();
-        terminal.result(&line, &json!({ "reference": line, "digest": digest }));
-        Ok(())
+        terminal.result(&line, &json!({ "reference": line, "digest": digest }))
     }
 }
 

@@ -25,7 +25,6 @@ impl Remove {
         for image in &self.images {
             removed.extend(store.remove(image)?);
         }
-        terminal.result(&removed.join("\n"), &removed);
-        Ok(())
+        terminal.result(&removed.join("\n"), &removed)
     }
 }

@@ -11,10 +11,9 @@ use crate::manifest;
 pub(super) struct Schema {}
 
 impl Schema {
-    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "every subcommand is run in the same way")]
+    #[expect(clippy::unused_self, reason = "every subcommand is run the same way")]
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let schema = manifest::json_schema();
-        terminal.result(&format!("{schema:#}"), &schema);
-        Ok(())
+        terminal.result(&format!("{schema:#}"), &schema)
     }
 }

@@ -46,14 +46,7 @@ impl Serve {
     pub(super) fn run(&self, terminal: &Terminal) -> Result<()> {
         let store = ImageStore::open(terminal.home())?;
         let _in_use = store.protect()?;
-        let is_image = !self.options.manifest.exists() && store.find(&self.options.manifest.to_string_lossy()).is_ok();
-        let (image, watched) = if is_image {
-            let stored = store.find(&self.options.manifest.to_string_lossy())?;
-            (store.for_host(&stored.descriptor)?, Vec::new())
-        } else {
-            let (image, workspace) = self.build(terminal, &store)?;
-            (image, if self.watch { watched(&workspace) } else { Vec::new() })
-        };
+        let (image, watched) = self.image(terminal, &store)?;
         let spec = self.spec(terminal, &store, &image)?;
         terminal.report().say(format!("Serving on http://{}:{} (docs at /docs, Ctrl-C to stop)", self.host, self.port));
         let session = Session {
@@ -69,16 +62,30 @@ impl Serve {
         if status.success() { Ok(()) } else { Err(EndedError(status).into()) }
     }
 
+    /// The image to serve, and the files whose change makes another one.
+    fn image(&self, terminal: &Terminal, store: &ImageStore) -> Result<(Image, Vec<PathBuf>)> {
+        let named = &self.options.manifest;
+        if !named.exists()
+            && let Ok(stored) = store.find(&named.to_string_lossy())
+        {
+            if self.watch {
+                terminal.report().warn("an image does not change: `--watch` has no effect", None);
+            }
+            return Ok((store.for_host(&stored.descriptor)?, Vec::new()));
+        }
+        let (image, workspace) = self.build(terminal, store)?;
+        Ok((image, if self.watch { watched(&workspace) } else { Vec::new() }))
+    }
+
     fn build(&self, terminal: &Terminal, store: &ImageStore) -> Result<(Image, Workspace)> {
         let workspace = Workspace::open(&self.options, terminal)?;
-        let lock = workspace.locked(false)?;
         let platform = workspace.host_platform()?;
+        let lock = workspace.locked(&[platform], false)?;
         let worlds = workspace.worlds(platform)?;
         let inputs = workspace.inputs(&worlds, Compression::default())?;
         let mut chosen = lock.platform(platform, &workspace.lock_path)?.clone();
         chosen.server = build::server_lock(&inputs.server)?;
         let (image, _) = build::build(&inputs, &chosen, store)?;
-        drop(worlds);
         Ok((image, workspace))
     }
 

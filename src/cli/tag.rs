@@ -23,7 +23,6 @@ impl Tag {
         let descriptor = store.find(&self.image)?.descriptor;
         let name = store.tag(&self.name, &descriptor)?;
         let digest = digest_of(&descriptor)?;
-        terminal.result(&format!("{name}@{digest}"), &json!({ "reference": name, "digest": digest }));
-        Ok(())
+        terminal.result(&format!("{name}@{digest}"), &json!({ "reference": name, "digest": digest }))
     }
 }

@@ -1,6 +1,6 @@
 //! What every subcommand has: the home folders, the reporter for events, and standard output for data.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +10,10 @@ use etcetera::BaseStrategy as _;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::event::{Event, Report};
 use crate::fetch::Home;
+use crate::fs;
 
 /// The version of the JSON lines that `--json` prints.
 const JSON_SCHEMA: u32 = 1;
@@ -56,13 +57,13 @@ impl Terminal {
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => std::env::var_os("NO_COLOR").is_none() && std::io::stderr().is_terminal(),
+            Color::Auto => std::env::var_os("NO_COLOR").is_none() && io::stderr().is_terminal(),
         };
         let report: Arc<dyn Report> = if global.json {
             Arc::new(JsonLines)
         } else if global.quiet {
             Arc::new(Lines { color, level: Level::Quiet })
-        } else if std::io::stderr().is_terminal() && global.verbose == 0 {
+        } else if io::stderr().is_terminal() && global.verbose == 0 {
             Arc::new(Bars::new(color))
         } else {
             Arc::new(Lines { color, level: if global.verbose > 0 { Level::Verbose } else { Level::Normal } })
@@ -81,15 +82,18 @@ impl Terminal {
     }
 
     /// Prints the command's result: `text` as it is, or `value` as the final JSON object with `--json`.
-    #[expect(clippy::print_stdout, reason = "standard output carries the result")]
-    pub fn result(&self, text: &str, value: &impl Serialize) {
-        if self.json {
-            println!("{}", json!({ "schema": JSON_SCHEMA, "result": value }));
-        } else if !text.is_empty() {
-            println!("{text}");
+    ///
+    /// Fails where standard output cannot be written to; a reader that went away is no failure.
+    pub fn result(&self, text: &str, value: &impl Serialize) -> Result<()> {
+        let printed = match (self.json, text) {
+            (true, _) => print_data(&json!({ "schema": JSON_SCHEMA, "result": value }).to_string()),
+            (false, "") => Ok(()),
+            (false, text) => print_data(text),
+        };
+        match printed {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => Ok(printed.map_err(fs::Error::wrap("write", "standard output"))?),
         }
-        // A reader that went away is not an error of ours.
-        let _ = std::io::stdout().flush();
     }
 
     /// Prints an error with its causes and hints.
@@ -148,9 +152,13 @@ fn paint(color: bool, code: &str, text: &str) -> String {
     if color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
+fn print_data(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
 fn print_line(line: &str) {
     // Standard error that is gone cannot be told of.
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +178,7 @@ impl Report for Lines {
     fn event(&self, event: Event) {
         match event {
             Event::Step { message } if self.level >= Level::Normal && !message.is_empty() => print_line(&message),
+            Event::Detail { message } if self.level >= Level::Verbose => print_line(&message),
             Event::Warning { message, hint } => warn(self.color, &message, hint.as_deref()),
             Event::Done { id, outcome } if self.level >= Level::Verbose => print_line(&format!("{id}: {outcome}")),
             _ => {}
@@ -188,9 +197,9 @@ fn warn(color: bool, message: &str, hint: Option<&str>) {
 struct JsonLines;
 
 impl Report for JsonLines {
-    #[expect(clippy::print_stdout, reason = "with --json, events are data")]
     fn event(&self, event: Event) {
-        println!("{}", serde_json::to_string(&event).expect("events are plain data"));
+        // Where standard output is gone, printing the result says so.
+        let _ = print_data(&serde_json::to_string(&event).expect("events are plain data"));
     }
 }
 
@@ -227,6 +236,7 @@ impl Report for Bars {
                     print_line(&message);
                 }
             }
+            Event::Detail { .. } => {}
             Event::Start { id, action, total } => {
                 if !self.shown.swap(true, Ordering::Relaxed) {
                     self.bar.reset();

@@ -11,7 +11,6 @@ use crate::ecosystem::debian::sources::Configured;
 use crate::ecosystem::{Settings, Worlds};
 use crate::error::{Diagnose, Exit, Result};
 use crate::fetch::http::Http;
-use crate::fs;
 use crate::lock::{FORMAT, Lock, LockError, PlatformLock};
 use crate::manifest::{self, Manifest};
 use crate::platform::Platform;
@@ -30,9 +29,9 @@ pub(super) struct Options {
     /// Use only what is in the cache
     #[arg(long)]
     pub offline: bool,
-    /// The mlpack-server program for the image [default: the one beside mlpack]
-    #[arg(long, env = "MLPACK_SERVER")]
-    pub server: Option<PathBuf>,
+    /// The mlpack-server program for the image; for several platforms one for each [default: those beside mlpack]
+    #[arg(long = "server", env = "MLPACK_SERVER", value_delimiter = ':', value_name = "FILE")]
+    pub servers: Vec<PathBuf>,
     /// Debian's mirror [default: the machine's own apt sources, else a public one]
     #[arg(long, env = "MLPACK_DEBIAN_MIRROR", value_name = "URL")]
     pub debian_mirror: Option<String>,
@@ -43,7 +42,7 @@ pub(super) struct Options {
     #[arg(long, env = "MLPACK_UV", value_name = "FILE")]
     pub uv: Option<PathBuf>,
     /// A file of OpenPGP keys trusted beside Debian's own (repeatable)
-    #[arg(long = "debian-keyring", value_name = "FILE")]
+    #[arg(long = "debian-keyring", env = "MLPACK_DEBIAN_KEYRING", value_delimiter = ':', value_name = "FILE")]
     pub debian_keyrings: Vec<PathBuf>,
 }
 
@@ -58,7 +57,7 @@ pub(super) enum ServerError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// It is not a static program for the platform.
+    /// It is not a static program for the platform, and neither is any other that was named.
     #[error("`{}` is not a static program for {platform}", path.display())]
     Wrong {
         /// The platform.
@@ -93,7 +92,7 @@ pub(super) struct Workspace {
     terminal: Terminal,
     http: Http,
     settings: Settings,
-    server: Option<PathBuf>,
+    servers: Vec<PathBuf>,
     platforms: Vec<Platform>,
 }
 
@@ -119,7 +118,7 @@ impl Workspace {
                 environment: environment(),
                 uv: options.uv.clone(),
             },
-            server: options.server.clone(),
+            servers: options.servers.clone(),
             manifest,
         })
     }
@@ -141,14 +140,20 @@ impl Workspace {
 
     /// Returns the server program for a platform, checked to be a static program for it.
     pub(super) fn server(&self, platform: Platform) -> Result<PathBuf> {
-        let path = self.server.clone().unwrap_or_else(|| beside(platform));
-        if !path.is_file() {
-            return Err(ServerError::Missing { platform, path }.into());
+        let mut candidates = self.servers.clone();
+        if candidates.is_empty() {
+            candidates.push(beside(platform));
         }
-        if !crate::elf::is_static(&path, platform)? {
-            return Err(ServerError::Wrong { platform, path }.into());
+        for path in &candidates {
+            if !path.is_file() {
+                return Err(ServerError::Missing { platform, path: path.clone() }.into());
+            }
+            if crate::elf::is_static(path, platform)? {
+                return Ok(path.clone());
+            }
         }
-        Ok(path)
+        let path = candidates.pop().expect("there is one at least");
+        Err(ServerError::Wrong { platform, path }.into())
     }
 
     /// Returns the lock file, checked to fit the manifest; `None` where there is none yet.
@@ -158,28 +163,35 @@ impl Workspace {
         Ok(Some(lock))
     }
 
-    /// Returns a lock that has every platform asked for: the one that is there, completed, or with `update` a new one.
+    /// Returns a lock that has all of `platforms`: the one that is there, completed, or with `update` a new one.
     ///
     /// The file is written when anything in it changed.
-    pub(super) fn locked(&self, update: bool) -> Result<Lock> {
-        let present = if update { self.lock().ok().flatten() } else { self.lock()? };
+    pub(super) fn locked(&self, platforms: &[Platform], update: bool) -> Result<Lock> {
+        let present = if update { self.replaced()? } else { self.lock()? };
         let requested = request::lines(&self.manifest)?;
-        let mut lock = present.clone().unwrap_or_else(|| Lock {
-            format: FORMAT,
-            request: request::digest(&requested),
-            requested,
-            platforms: BTreeMap::new(),
-        });
-        for &platform in &self.platforms {
+        let request = request::digest(&requested);
+        let kept = present.as_ref().filter(|present| present.request == request);
+        let kept = kept.map(|kept| kept.platforms.clone()).unwrap_or_default();
+        let mut lock = Lock { format: FORMAT, request, requested, platforms: kept };
+        for &platform in platforms {
             if update || !lock.platforms.contains_key(&platform) {
-                let known = lock.platforms.remove(&platform);
-                lock.platforms.insert(platform, self.resolve(platform, known.as_ref())?);
+                let known = present.as_ref().and_then(|present| present.platforms.get(&platform));
+                lock.platforms.insert(platform, self.resolve(platform, known)?);
             }
         }
         if present.as_ref() != Some(&lock) {
             lock.write(&self.lock_path)?;
         }
         Ok(lock)
+    }
+
+    /// Returns the lock that an update replaces. It need not fit the manifest any more: it still says how new the
+    /// archive's releases were, and an older one is not taken for an update.
+    fn replaced(&self) -> Result<Option<Lock>> {
+        match Lock::read(&self.lock_path) {
+            Err(LockError::Format { found, .. }) if found < FORMAT => Ok(None),
+            result => Ok(result?),
+        }
     }
 
     fn resolve(&self, platform: Platform, known: Option<&PlatformLock>) -> Result<PlatformLock> {
@@ -281,7 +293,7 @@ pub(super) fn record(
         change(platform);
     }
     if *lock != before {
-        lock.write(path).map_err(|error: fs::Error| error)?;
+        lock.write(path)?;
     }
     Ok(())
 }

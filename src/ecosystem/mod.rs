@@ -3,6 +3,7 @@
 //! All that is specific to Debian, to the Python index or to CRAN stays in its folder; `resolve` and `build` see only
 //! [`Ecosystem`] and [`Worlds`], which sends each package to its own world.
 
+pub mod cran;
 pub mod debian;
 pub mod pypi;
 mod worlds;

@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::Ecosystem;
 use super::debian::sources::{APT_FOLDER, Configured};
 use super::debian::{self, Archive, Debs, Mirrors, Pool};
 use super::pypi::{self, Requirements, Wheels};
+use super::{Ecosystem, cran};
 use crate::elf::{self, Object};
 use crate::error::Result;
 use crate::event::Report;
 use crate::fetch::derived::Derived;
 use crate::fetch::http::Http;
-use crate::fetch::{BlobStore, Home};
+use crate::fetch::{BlobStore, Home, pack};
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Package, PackageKind, Release};
 use crate::manifest::{Manifest, Packages};
@@ -24,6 +24,9 @@ use crate::runtime::Runtime;
 
 /// Files that are fetched at a time: enough to keep a mirror busy, few enough to be welcome there.
 const DOWNLOADS: usize = 8;
+
+/// Where Debian's packages put R packages: the recommended ones into the first, all others into the second.
+const R_LIBRARIES: [&str; 2] = ["usr/lib/R/library", "usr/lib/R/site-library"];
 
 /// What the user configured of the worlds, by options and environment.
 #[derive(Clone, Debug, Default)]
@@ -100,15 +103,15 @@ impl Worlds {
 
     /// Chooses the language's packages that the manifest asks for.
     pub fn resolve_language(&self, manifest: &Manifest, archive: &Archive) -> Result<Vec<Package>> {
+        let Some(wheels) = &self.wheels else {
+            return cran::resolve(&manifest.runtime.packages, &RLibrary { worlds: self, archive });
+        };
         let requirements = match &manifest.runtime.packages {
             Packages::None => return Ok(Vec::new()),
             Packages::List(list) => Requirements::List(list.clone()),
             Packages::File(path) => Requirements::File(path.clone()),
         };
-        match &self.wheels {
-            Some(wheels) => wheels.resolve(&requirements, &manifest.root, glibc(archive)),
-            None => Ok(Vec::new()),
-        }
+        wheels.resolve(&requirements, &manifest.root, glibc(archive))
     }
 
     /// Fetches and unpacks packages, several at a time, in the order given.
@@ -161,6 +164,38 @@ impl Worlds {
             (PackageKind::Wheel, Some(wheels)) => Ok(wheels),
             _ => Err(WorldError { kind }.into()),
         }
+    }
+}
+
+/// Debian's packages of R packages.
+struct RLibrary<'a> {
+    worlds: &'a Worlds,
+    archive: &'a Archive,
+}
+
+impl cran::Library for RLibrary<'_> {
+    fn suite(&self) -> &str {
+        &self.worlds.source.suite
+    }
+
+    fn version(&self, debian: &str) -> Option<String> {
+        self.archive.catalog().candidate(debian).map(|record| record.version.to_owned())
+    }
+
+    fn choose(&self, roots: &[debian::Root]) -> Result<Vec<Package>> {
+        self.archive.resolve_only(roots)
+    }
+
+    fn descriptions(&self, packages: &[Package]) -> Result<Vec<Option<String>>> {
+        let text = |unpacked: &Unpacked| {
+            let mut nodes = R_LIBRARIES.iter().flat_map(|folder| unpacked.tree.below(folder));
+            let file =
+                nodes.find(|(path, _)| path.as_str().matches('/').count() == 5 && path.file_name() == "DESCRIPTION");
+            let content = file.and_then(|(_, node)| node.content());
+            let read = |content| Ok(String::from_utf8_lossy(&pack::read(&self.worlds.blobs, content)?).into_owned());
+            content.map(read).transpose()
+        };
+        self.worlds.unpack(packages)?.iter().map(text).collect()
     }
 }
 

@@ -7,7 +7,8 @@
 //! The rules are those of ld.so(8): RPATH of the object and of what loaded it, RUNPATH, then the folders of
 //! `ld.so.cache` and the defaults. One thing differs. A loader also takes a library that some other object has already
 //! loaded, and which ones those are is known only when the program runs: `import torch` loads libraries of other
-//! wheels by path. So a library that exists in the package itself, or else in any other, counts as found there.
+//! wheels by path. So a library that exists in the package itself, or else in any other, counts as found there; in another
+//! wheel it is only *borrowed*, and who resolves can look for a better one. The system borrows from no wheel.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -35,6 +36,13 @@ pub(super) struct Member {
     pub(super) root: bool,
     pub(super) path: TreePath,
     pub(super) object: Object,
+}
+
+impl Member {
+    /// Whether it belongs to a Debian package.
+    pub(super) fn is_system(&self) -> bool {
+        self.owner.starts_with("deb:")
+    }
 }
 
 /// A library that objects need and nobody has.
@@ -82,6 +90,8 @@ pub struct Resolution {
     /// The libraries that nobody has and that objects would open if they were there, by soname: those of notes with a
     /// lower priority than required.
     pub wanted: Vec<Missing>,
+    /// The libraries that some objects find in other wheels alone, by soname.
+    pub borrowed: Vec<Missing>,
     /// Which package's library serves which packages, without those that serve themselves. Sorted.
     pub edges: Vec<Library>,
     /// The libraries that are too old. Sorted.
@@ -246,6 +256,21 @@ mod tests {
         add(&mut closure, "wheel:b", &[("b/m.so", module()), ("b/lib/libq.so.1", Elf::library("libq.so.1"))]);
         add(&mut closure, "wheel:c", &[("c/m.so", module())]);
         assert_eq!(edges(&closure), ["libq.so.1 wheel:a <- wheel:c"]);
+    }
+
+    #[test]
+    fn a_wheel_borrows_from_another_and_the_system_from_none() {
+        let mut closure = closure();
+        add(&mut closure, "wheel:a", &[("a.libs/libz.so.1", Elf::library("libz.so.1"))]);
+        add(&mut closure, "wheel:b", &[("b.so", Elf::module().needs("libz.so.1"))]);
+        assert_eq!(closure.resolve().borrowed[0].soname, "libz.so.1");
+        assert_eq!(missing(&closure), [""; 0]);
+        add(&mut closure, "deb:python3", &[("usr/bin/python3", Elf::module().needs("libz.so.1"))]);
+        assert_eq!(missing(&closure), ["libz.so.1"]);
+        let library = [("usr/lib/libz.so.1", Elf::library("libz.so.1"))];
+        closure.add_provider("deb:zlib1g", objects(&library), &Tree::new());
+        assert_eq!(missing(&closure), [""; 0]);
+        assert_eq!(closure.resolve().borrowed, []);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //!
 //! Resolving ties the two together. It adds the wheels, the artifacts and the packages that were asked for to a
 //! [`Closure`], as roots. Then, until nothing is missing: it resolves; for each missing soname it asks the Debian archive
-//! which package has it; it fetches and unpacks that package, scans the tree, and adds it as a provider. A soname that
-//! no package has ends this with an error that names the objects that need it. Once nothing is missing, version problems
-//! are errors, the edges go into the lock, and libraries that are merely wanted are reported.
+//! which package has it; it fetches and unpacks that package, scans the tree, and adds it as a provider if it really has
+//! it. Once nothing is missing that some package has, version problems are errors, the edges go into the lock, and what
+//! nobody has or what is merely wanted is reported.
 //!
 //! Say the only root is `wheel:lightgbm`. The first round misses `libgomp.so.1`, `libstdc++.so.6` and `libc.so.6`; the
 //! archive names `libgomp1`, `libstdc++6` and `libc6`. Scanned and added, they reach `libgcc_s.so.1`, which the second
@@ -31,4 +31,4 @@ mod testing;
 pub use closure::{Closure, Missing, Resolution, VersionProblem};
 pub use object::Object;
 pub use program::is_static;
-pub use scan::scan;
+pub use scan::{names, scan};

@@ -1,6 +1,6 @@
 //! Finds and reads the ELF objects of a package's tree.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::fetch::derived::Derived;
 use crate::fetch::{BlobStore, pack};
 use crate::fs;
-use crate::layer::tree::{Content, Source, Tree, TreePath};
+use crate::layer::tree::{Content, Kind, Source, Tree, TreePath};
 
 /// Raised whenever an object is read otherwise than before.
 const FORMAT: u32 = 1;
@@ -41,6 +41,17 @@ pub fn scan(store: &BlobStore, derived: &Derived, tree: &Tree) -> Result<Vec<(Tr
     let objects: Vec<_> = found?.into_iter().flatten().collect();
     derived.put(&key, &objects)?;
     Ok(objects)
+}
+
+/// Returns the names by which a tree's libraries can be asked for: of files, of links to them, and sonames.
+///
+/// `objects` are the tree's, see [`scan`].
+pub fn names(tree: &Tree, objects: &[(TreePath, Object)]) -> BTreeSet<String> {
+    let links = tree.iter().filter(|(_, node)| matches!(node.kind, Kind::Symlink(_))).map(|(path, _)| path);
+    let files = objects.iter().map(|(path, _)| path).chain(links);
+    let files = files.map(TreePath::file_name).filter(|name| name.contains(".so"));
+    let sonames = objects.iter().filter_map(|(_, object)| object.soname.as_deref());
+    files.chain(sonames).map(str::to_owned).collect()
 }
 
 /// A pack that was verified as a whole, so that parts of it can be read without a check each.

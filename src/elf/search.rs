@@ -20,6 +20,8 @@ const MAX_FOLDERS: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Member(usize),
+    /// In another wheel, where the loader finds it only once something has loaded it.
+    Borrowed(usize),
     Host,
     /// The kernel maps it into each process.
     Kernel,
@@ -38,6 +40,7 @@ pub(super) struct Search<'a> {
     loaders: HashMap<usize, Option<usize>>,
     missing: BTreeMap<String, BTreeSet<(String, TreePath)>>,
     wanted: BTreeMap<String, BTreeSet<(String, TreePath)>>,
+    borrowed: BTreeMap<String, BTreeSet<(String, TreePath)>>,
     edges: BTreeMap<(String, String), BTreeSet<String>>,
     problems: BTreeSet<VersionProblem>,
 }
@@ -62,6 +65,7 @@ impl<'a> Search<'a> {
             loaders: HashMap::new(),
             missing: BTreeMap::new(),
             wanted: BTreeMap::new(),
+            borrowed: BTreeMap::new(),
             edges: BTreeMap::new(),
             problems: BTreeSet::new(),
         }
@@ -104,7 +108,8 @@ impl<'a> Search<'a> {
     fn load(&mut self, index: usize) -> Vec<usize> {
         let object = &self.members[index].object;
         let mut found = Vec::new();
-        for name in object.interpreter.iter().chain(&object.needed) {
+        // Tools that rewrite objects leave empty names behind, which the loader passes over.
+        for name in object.interpreter.iter().chain(&object.needed).filter(|name| !file_name(name).is_empty()) {
             match self.find(index, name) {
                 Some(provider) => found.extend(self.connect(index, name, provider)),
                 None => miss(&mut self.missing, name, self.members[index]),
@@ -124,9 +129,12 @@ impl<'a> Search<'a> {
     }
 
     /// Notes that a need is met, and returns the object that meets it.
-    fn connect(&mut self, index: usize, name: &str, provider: Found) -> Option<usize> {
-        match provider {
-            Found::Member(provider) => {
+    fn connect(&mut self, index: usize, name: &str, found: Found) -> Option<usize> {
+        match found {
+            Found::Member(provider) | Found::Borrowed(provider) => {
+                if let Found::Borrowed(_) = found {
+                    miss(&mut self.borrowed, name, self.members[index]);
+                }
                 self.edge(index, name, &self.members[provider].owner);
                 self.check_versions(index, name, provider);
                 Some(provider)
@@ -153,7 +161,11 @@ impl<'a> Search<'a> {
             .or_else(|| self.named(name, |other| other.owner == *owner))
             .map(Found::Member)
             .or_else(|| host::reason(name).map(|_| Found::Host))
-            .or_else(|| self.named(name, |_| true).map(Found::Member))
+            .or_else(|| self.named(name, Member::is_system).map(Found::Member))
+            // What is the system's is loaded before any wheel is, and knows nothing of them.
+            .or_else(|| {
+                if self.members[index].is_system() { None } else { self.named(name, |_| true).map(Found::Borrowed) }
+            })
     }
 
     /// Searches the folders that the loader would, in its order.
@@ -244,6 +256,7 @@ impl<'a> Search<'a> {
         Resolution {
             missing: self.missing.into_iter().map(missing).collect(),
             wanted: self.wanted.into_iter().map(missing).collect(),
+            borrowed: self.borrowed.into_iter().map(missing).collect(),
             edges: self.edges.into_iter().map(edge).collect(),
             version_problems: self.problems.into_iter().collect(),
             reached: reached.into_iter().map(named).collect(),

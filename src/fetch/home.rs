@@ -34,6 +34,18 @@ impl Home {
         Derived::new(&self.cache.join("derived"))
     }
 
+    /// Returns the folder of layers laid out on disk, each under its digest.
+    pub fn trees(&self) -> PathBuf {
+        self.cache.join("trees")
+    }
+
+    /// Returns the folder for what a run needs only while it lasts, and creates it where it is missing.
+    pub fn temporary(&self) -> fs::Result<PathBuf> {
+        let folder = self.cache.join("tmp");
+        fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+
     /// Returns the folder of the local image store, an OCI image layout.
     pub fn images(&self) -> &Path {
         &self.images

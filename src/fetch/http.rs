@@ -62,6 +62,11 @@ impl HttpError {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
+    /// Whether the server answered, but does not have the bytes that were asked for: no such file, or another one.
+    pub fn is_unavailable(&self) -> bool {
+        self.is_not_found() || matches!(self, Self::Store(StoreError::Mismatch { .. }))
+    }
+
     fn is_temporary(&self) -> bool {
         match self {
             Self::Transport { .. } | Self::Store(StoreError::Source { .. }) => true,

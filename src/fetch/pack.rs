@@ -3,6 +3,7 @@
 //! Decompressing a package is slow and its files are many; a pack is decompressed once, is one file on disk, and gives
 //! each file's bytes by position.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
@@ -68,8 +69,42 @@ impl PackWriter {
     }
 }
 
+/// Whether all packs that hold a tree's contents are in the store, undamaged. A damaged one is removed.
+pub fn is_whole(store: &BlobStore, tree: &Tree) -> fs::Result<bool> {
+    let pack = |node: &Node| match node.content()?.source {
+        Source::Pack { pack, .. } => Some(pack),
+        _ => None,
+    };
+    let packs: BTreeSet<Digest> = tree.iter().filter_map(|(_, node)| pack(node)).collect();
+    for pack in packs {
+        if store.get(&pack)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Reads a file's content. A pack whose bytes turn out to be others is removed: the next build makes it again.
+pub struct ContentReader {
+    inner: VerifyingReader<Box<dyn Read>>,
+    pack: Option<PathBuf>,
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buffer);
+        if let (Err(error), Some(pack)) = (&result, &self.pack)
+            && matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        {
+            // What is reported is the damage; where removing fails too, the next read finds it again.
+            let _ = fs::remove_file(pack);
+        }
+        result
+    }
+}
+
 /// Opens a file's content. Reading to the end fails unless the bytes have the content's digest.
-pub fn open(store: &BlobStore, content: &Content) -> fs::Result<VerifyingReader<Box<dyn Read>>> {
+pub fn open(store: &BlobStore, content: &Content) -> fs::Result<ContentReader> {
     let reader: Box<dyn Read> = match &content.source {
         Source::Inline(bytes) => Box::new(Cursor::new(bytes.clone())),
         Source::Project(path) => Box::new(fs::open(path)?),
@@ -82,7 +117,11 @@ pub fn open(store: &BlobStore, content: &Content) -> fs::Result<VerifyingReader<
             Box::new(BufReader::with_capacity(capacity, file))
         }
     };
-    Ok(VerifyingReader::new(reader, content.digest, content.length))
+    let pack = match &content.source {
+        Source::Pack { pack, .. } => Some(store.path(pack)),
+        _ => None,
+    };
+    Ok(ContentReader { inner: VerifyingReader::new(reader, content.digest, content.length), pack })
 }
 
 /// Reads a file's whole content into memory, verified.
@@ -116,7 +155,8 @@ mod tests {
         assert_eq!(read(&store, content("b")).unwrap(), b"");
         let Source::Pack { pack, .. } = content("a").source else { panic!("not in a pack") };
         std::fs::write(store.path(&pack), b"firstthirX").unwrap();
-        assert!(read(&store, content("c")).is_err());
         assert_eq!(read(&store, content("a")).unwrap(), b"first");
+        assert!(read(&store, content("c")).is_err());
+        assert!(!store.has(&pack), "it counts as absent from now on");
     }
 }

@@ -125,6 +125,11 @@ impl BlobStore {
         self.path(digest).is_file()
     }
 
+    /// Whether a blob of that name and size is there: one that a crash cut off is not. Its bytes are not checked.
+    pub fn holds(&self, digest: &Digest, size: u64) -> bool {
+        fs::metadata(&self.path(digest)).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size)
+    }
+
     /// Returns the blob after checking its bytes, once in the life of this store value.
     ///
     /// A blob that no longer has its digest is removed and counts as absent: it will be fetched or made again.

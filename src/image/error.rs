@@ -62,6 +62,14 @@ pub enum ImageError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The image is for other machines.
+    #[error("`{name}` has no image for {host}, which this machine is")]
+    Platform {
+        /// The digest.
+        name: String,
+        /// The platform of this machine.
+        host: String,
+    },
     /// A setting cannot stand in an image.
     #[error("{what} `{}` cannot stand in an image", value.escape_debug())]
     Setting {
@@ -83,6 +91,7 @@ impl Diagnose for ImageError {
             Self::Document { .. } | Self::Refused { .. } | Self::Missing { .. } => Exit::Integrity,
             Self::Name { .. } => Exit::Usage,
             Self::Setting { .. } => Exit::Manifest,
+            Self::Platform { .. } => Exit::CannotRun,
             Self::NotFound { .. } | Self::Ambiguous { .. } | Self::Busy => Exit::Failure,
         }
     }
@@ -101,6 +110,7 @@ impl Diagnose for ImageError {
                 ]
             }
             Self::Busy => vec!["run the command again when it is done".to_owned()],
+            Self::Platform { host, .. } => vec![format!("build it with `--platform {host}`")],
             Self::Document { .. } | Self::Refused { .. } | Self::Setting { .. } => Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use oci_spec::image::Descriptor;
 use serde::Serialize;
+use walkdir::{DirEntry, WalkDir};
 
 use super::document::{self, digest_of};
 use super::{ImageError, ImageStore};
@@ -35,7 +36,8 @@ pub struct Freed {
 }
 
 impl ImageStore {
-    /// Removes blobs that no named image needs, and temporary files that programs left behind when they were killed.
+    /// Removes blobs that no named image needs, layers laid out on disk for running them, and what programs left behind
+    /// when they were killed.
     ///
     /// Fails with [`ImageError::Busy`] while anyone holds a [`super::Protection`].
     pub fn collect_garbage(&self, home: &Home, scope: Scope) -> Result<Freed, ImageError> {
@@ -48,12 +50,16 @@ impl ImageStore {
         sweep(&self.root().join("blobs/sha256"), &mut freed, |name, _| {
             Digest::from_hex(name).is_ok_and(|digest| !needed.contains(&digest))
         })?;
+        // What has another name was being laid out when its program was killed.
+        sweep(&home.trees(), &mut freed, |name, _| {
+            Digest::from_hex(name).map_or(true, |digest| !needed.contains(&digest))
+        })?;
         let stale = |_: &str, age: Duration| age > STALE;
         sweep(&self.root().join("tmp"), &mut freed, stale)?;
-        sweep(&home.cache().join("tmp"), &mut freed, stale)?;
+        sweep(&home.temporary()?, &mut freed, stale)?;
         if scope == Scope::ImagesAndCache {
-            for folder in ["blobs/sha256", "derived", "tmp"] {
-                empty(&home.cache().join(folder), &mut freed)?;
+            for folder in ["blobs/sha256", "derived", "tmp", "trees"] {
+                sweep(&home.cache().join(folder), &mut freed, |_, _| true)?;
             }
         }
         Ok(freed)
@@ -72,32 +78,27 @@ impl ImageStore {
     }
 }
 
-/// Removes the files of a folder for whose name and age `goes` holds.
+/// Removes what lies in a folder, files and whole folders, for whose name and age `goes` holds.
 fn sweep(folder: &Path, freed: &mut Freed, goes: impl Fn(&str, Duration) -> bool) -> fs::Result<()> {
     let now = SystemTime::now();
-    for entry in walkdir::WalkDir::new(folder).min_depth(1).max_depth(1).into_iter().filter_map(Result::ok) {
+    for entry in WalkDir::new(folder).min_depth(1).max_depth(1).into_iter().filter_map(Result::ok) {
         let Ok(metadata) = entry.metadata() else { continue };
         let age = metadata.modified().ok().and_then(|time| now.duration_since(time).ok()).unwrap_or_default();
-        if metadata.is_file() && goes(&entry.file_name().to_string_lossy(), age) {
-            fs::remove_file(entry.path())?;
-            freed.files += 1;
-            freed.bytes += metadata.len();
+        if goes(&entry.file_name().to_string_lossy(), age) {
+            remove(&entry, freed)?;
         }
     }
     Ok(())
 }
 
-/// Removes every file below a folder.
-fn empty(folder: &Path, freed: &mut Freed) -> fs::Result<()> {
-    for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(Result::ok) {
-        let Ok(metadata) = entry.metadata() else { continue };
-        if !metadata.is_dir() {
-            fs::remove_file(entry.path())?;
-            freed.files += 1;
-            freed.bytes += metadata.len();
-        }
+/// Removes a file, or a folder with all that is in it, and counts its files.
+fn remove(entry: &DirEntry, freed: &mut Freed) -> fs::Result<()> {
+    let inside = WalkDir::new(entry.path()).follow_root_links(false).into_iter().filter_map(Result::ok);
+    for metadata in inside.filter_map(|entry| entry.metadata().ok()).filter(|metadata| !metadata.is_dir()) {
+        freed.files += 1;
+        freed.bytes += metadata.len();
     }
-    Ok(())
+    if entry.file_type().is_dir() { fs::remove_tree(entry.path()) } else { fs::remove_file(entry.path()) }
 }
 
 #[cfg(test)]
@@ -142,6 +143,23 @@ mod tests {
         file.set_modified(SystemTime::now() - 2 * STALE).unwrap();
         store.collect_garbage(&home, Scope::Images).unwrap();
         assert!(young.exists() && !old.exists());
+    }
+
+    #[test]
+    fn what_runs_left_behind_goes_unless_an_image_needs_it() {
+        let (folder, store, image) = example();
+        let home = Home::below(&folder.path().join("home"));
+        store.tag("model:1", &image.descriptor).unwrap();
+        let needed = home.trees().join(image.layers()[0].digest.hex());
+        let others = [home.trees().join(Digest::of(b"other").hex()), home.trees().join("tmp-killed")];
+        for place in others.iter().chain([&needed]) {
+            std::fs::create_dir_all(place.join("root/etc")).unwrap();
+            std::fs::write(place.join("root/etc/file"), "12345").unwrap();
+        }
+        fs::set_mode(&others[0].join("root/etc"), 0o555).unwrap();
+        let freed = store.collect_garbage(&home, Scope::Images).unwrap();
+        assert_eq!(freed, Freed { files: 2, bytes: 10 });
+        assert!(needed.exists() && others.iter().all(|place| !place.exists()));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod assemble;
 mod document;
 mod error;
 mod garbage;
-mod name;
+pub(crate) mod name;
 mod run;
 pub mod sink;
 pub mod store;

@@ -53,15 +53,17 @@ fn is_host(text: &str) -> bool {
     shaped && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']'))
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Whether a tag has the form that the distribution specification gives it.
+pub(crate) fn is_tag(tag: &str) -> bool {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     tag.len() <= MAX_TAG
         && tag.bytes().next().is_some_and(word)
         && tag.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
-/// Letters and digits, with one `.`, one or two `_`, or any number of `-` between them.
-fn is_component(component: &str) -> bool {
+/// Whether a part of a repository's path has its form: letters and digits, with one `.`, one or two `_`, or any number
+/// of `-` between them.
+pub(crate) fn is_component(component: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let separator = |text: &str| matches!(text, "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
     component.starts_with(alphanumeric)

@@ -43,9 +43,6 @@ impl ImageStore {
         let host = Platform::host().map(|platform| platform.to_string()).unwrap_or_default();
         let images = self.images(descriptor)?;
         let found = images.into_iter().find(|image| image.platform() == host);
-        found.ok_or_else(|| ImageError::Refused {
-            name: descriptor.digest().to_string(),
-            reason: format!("it has no image for {host}, which this machine is"),
-        })
+        found.ok_or_else(|| ImageError::Platform { name: descriptor.digest().to_string(), host })
     }
 }

@@ -1,7 +1,8 @@
 //! Image layers: file trees held in memory, the plan that splits them, and the tar archives made from them.
 //!
 //! [`tree`] knows no package format and no compression; [`archive`] writes the bytes, [`compress`] packs them, and
-//! [`write`](mod@write) keeps the result as a blob. A dependency layer depends on its inputs and [`FORMAT`] alone, so two projects share it byte for byte.
+//! [`write`](mod@write) keeps the result as a blob. A dependency layer depends on its inputs and [`FORMAT`] alone, so two
+//! projects share it byte for byte.
 
 pub mod archive;
 pub mod compress;

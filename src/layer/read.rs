@@ -67,7 +67,7 @@ impl Diagnose for ReadError {
 
 /// Reads the unpacked archive of `layer`; the files' contents go into a pack in `packs`.
 pub fn read(packs: &BlobStore, layer: Digest, plain: impl Read) -> Result<Tree, ReadError> {
-    let damaged = |source| ReadError::Archive { layer, source };
+    let damaged = |source| unreadable(layer, packs, source);
     let mut archive = tar::Archive::new(plain);
     let mut pack = PackWriter::new(packs)?;
     let mut contents: HashMap<TreePath, Content> = HashMap::new();
@@ -103,6 +103,16 @@ pub fn read(packs: &BlobStore, layer: Digest, plain: impl Read) -> Result<Tree, 
         }
     }
     Ok(pack.finish()?)
+}
+
+/// Says what a failure means. Contents are read and written in one step: a full disk says nothing of the layer.
+fn unreadable(layer: Digest, packs: &BlobStore, source: io::Error) -> ReadError {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            fs::Error { action: "write in", path: packs.root().to_owned(), source }.into()
+        }
+        _ => ReadError::Archive { layer, source },
+    }
 }
 
 fn attributes(header: &tar::Header) -> io::Result<Node> {

@@ -56,7 +56,7 @@ pub fn write_cached(
     derived: &Derived,
 ) -> Result<Layer, LayerError> {
     let key = key(tree, compression);
-    if let Some(layer) = derived.get::<Layer>(&key).filter(|layer| is_present(store, layer)) {
+    if let Some(layer) = derived.get::<Layer>(&key).filter(|layer| store.holds(&layer.digest, layer.size)) {
         return Ok(layer);
     }
     let layer = write(store, packs, tree, compression)?;
@@ -93,11 +93,6 @@ pub fn key(tree: &Tree, compression: Compression) -> Digest {
 fn put_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend((text.len() as u64).to_le_bytes());
     bytes.extend(text.as_bytes());
-}
-
-/// Whether the layer's blob is there in full. Its bytes are checked when they are used.
-fn is_present(store: &BlobStore, layer: &Layer) -> bool {
-    fs::metadata(&store.path(&layer.digest)).is_ok_and(|metadata| metadata.len() == layer.size)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, RequestBuilder};
 use serde::Deserialize;
 use url::Url;
 
@@ -80,31 +80,33 @@ pub(super) fn token(
     if url.scheme() != "https" && !(plain && url.scheme() == "http") {
         return Err(protocol("the token realm has no TLS"));
     }
-    let mut query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
-    let joined = scopes.join(" ");
-    let request = match credential {
-        Some(Credential::IdentityToken(token)) => {
-            query.extend([
-                ("scope", joined.as_str()),
-                ("grant_type", "refresh_token"),
-                ("client_id", "mlpack"),
-                ("refresh_token", token),
-            ]);
-            client.post(url.clone()).form(&query)
-        }
-        Some(Credential::Password { user, password }) => {
-            query.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
-            client.get(url.clone()).query(&query).basic_auth(user, Some(password))
-        }
-        None => {
-            query.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
-            client.get(url.clone()).query(&query)
-        }
-    };
+    let request = request(client, &url, service, scopes, credential);
     let response = super::client::checked(request, "get a token from", &url)?;
     let body = super::client::body(response, TOKEN_LIMIT, &url)?;
     let answer: Answer = serde_json::from_slice(&body).map_err(|_| protocol("the token answer is not JSON"))?;
     answer.token.or(answer.access_token).ok_or_else(|| protocol("the token answer has no token"))
+}
+
+fn request(
+    client: &Client,
+    url: &Url,
+    service: Option<&str>,
+    scopes: &[String],
+    credential: Option<&Credential>,
+) -> RequestBuilder {
+    let mut query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
+    if let Some(Credential::IdentityToken(token)) = credential {
+        let scope = scopes.join(" ");
+        query.extend([("scope", scope.as_str()), ("grant_type", "refresh_token")]);
+        query.extend([("client_id", "mlpack"), ("refresh_token", token)]);
+        return client.post(url.clone()).form(&query);
+    }
+    query.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
+    let request = client.get(url.clone()).query(&query);
+    match credential {
+        Some(Credential::Password { user, password }) => request.basic_auth(user, Some(password)),
+        _ => request,
+    }
 }
 
 #[cfg(test)]

@@ -45,14 +45,46 @@ pub struct Client {
     report: Arc<dyn Report>,
 }
 
-/// What a request carries.
-pub enum Payload<'a> {
-    /// Nothing.
-    Empty,
-    /// Bytes with their media type.
-    Bytes(&'a [u8], &'a str),
-    /// A stream that is made anew for each try, with its length.
-    Stream(&'a dyn Fn() -> Result<Body, RegistryError>, &'a [(&'static str, String)]),
+/// A request to the registry.
+pub struct Request<'a> {
+    method: Method,
+    url: &'a Url,
+    scopes: Vec<String>,
+    headers: Vec<(&'static str, String)>,
+    body: Option<MakeBody<'a>>,
+}
+
+/// Makes a request's body, anew for each try.
+type MakeBody<'a> = Box<dyn Fn() -> Result<Body, RegistryError> + 'a>;
+
+impl<'a> Request<'a> {
+    /// Returns a request without headers or body, for which the registry may want a token for `scope`.
+    pub fn new(method: Method, url: &'a Url, scope: String) -> Self {
+        Self { method, url, scopes: vec![scope], headers: Vec::new(), body: None }
+    }
+
+    /// Asks for a token that allows this as well.
+    pub fn scope(mut self, scope: String) -> Self {
+        self.scopes.push(scope);
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    /// Says that there is no body, which registries want to hear where there could be one.
+    pub fn empty(self) -> Self {
+        self.header("Content-Length", 0)
+    }
+
+    /// Sends what `body` makes.
+    pub fn body(mut self, body: impl Fn() -> Result<Body, RegistryError> + 'a) -> Self {
+        self.body = Some(Box::new(body));
+        self
+    }
 }
 
 impl Client {
@@ -105,74 +137,47 @@ impl Client {
 
     /// Checks that the registry is there and takes our credentials.
     pub fn ping(&self) -> Result<(), RegistryError> {
-        self.send(&Method::GET, &self.base.clone(), &[], &Payload::Empty, &[]).map(drop)
+        self.send(&Request::new(Method::GET, &self.base, String::new())).map(drop)
     }
 
-    /// Sends a request, with a token for `scopes` where the registry wants one, and tries again when that may help.
-    pub fn send(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &[(&'static str, &str)],
-        payload: &Payload<'_>,
-        scopes: &[String],
-    ) -> Result<Response, RegistryError> {
+    /// Sends a request, with a token where the registry wants one, and tries again when that may help.
+    pub fn send(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
         let mut wait = Duration::from_millis(250);
         for _ in 1..TRIES {
-            match self.attempt(method, url, headers, payload, scopes) {
+            match self.attempt(request) {
                 Err(error) if error.is_temporary() => std::thread::sleep(pause(&error, wait)),
                 result => return result,
             }
             wait *= 3;
         }
-        self.attempt(method, url, headers, payload, scopes)
+        self.attempt(request)
     }
 
     /// Sends a request once; a challenge is answered.
-    pub fn attempt(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &[(&'static str, &str)],
-        payload: &Payload<'_>,
-        scopes: &[String],
-    ) -> Result<Response, RegistryError> {
-        let response = self.request(method, url, headers, payload, self.known_token(scopes).as_deref())?;
-        if response.status() != StatusCode::UNAUTHORIZED || !self.is_ours(url) {
-            return check(response, method.as_str(), url);
+    pub fn attempt(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
+        let mut response = self.transmit(request, self.known_token(&request.scopes).as_deref())?;
+        if response.status() == StatusCode::UNAUTHORIZED
+            && self.is_ours(request.url)
+            && let Some(authorization) = self.answer(&response, &request.scopes)?
+        {
+            response = self.transmit(request, Some(&authorization))?;
         }
-        let Some(authorization) = self.answer(&response, scopes)? else {
-            return check(response, method.as_str(), url);
-        };
-        let response = self.request(method, url, headers, payload, Some(&authorization))?;
-        check(response, method.as_str(), url)
+        check(response, request.method.as_str(), request.url)
     }
 
-    fn request(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &[(&'static str, &str)],
-        payload: &Payload<'_>,
-        authorization: Option<&str>,
-    ) -> Result<Response, RegistryError> {
-        let mut request = self.http.request(method.clone(), url.clone());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+    fn transmit(&self, request: &Request<'_>, authorization: Option<&str>) -> Result<Response, RegistryError> {
+        let mut builder = self.http.request(request.method.clone(), request.url.clone());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
         // Credentials are for the registry's own host, never for where it sends us.
-        if let Some(authorization) = authorization.filter(|_| self.is_ours(url)) {
-            request = request.header(AUTHORIZATION, authorization);
+        if let Some(authorization) = authorization.filter(|_| self.is_ours(request.url)) {
+            builder = builder.header(AUTHORIZATION, authorization);
         }
-        request = match payload {
-            Payload::Empty => request,
-            Payload::Bytes(bytes, media_type) => request.header("Content-Type", *media_type).body(bytes.to_vec()),
-            Payload::Stream(body, headers) => {
-                let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
-                request.header("Content-Type", "application/octet-stream").body(body()?)
-            }
-        };
-        transport(request.send(), method.as_str(), url)
+        if let Some(body) = &request.body {
+            builder = builder.body(body()?);
+        }
+        transport(builder.send(), request.method.as_str(), request.url)
     }
 
     /// Answers a challenge, and returns the header that does.

@@ -1,6 +1,6 @@
 //! Who we are at a registry: Docker's and podman's own files and credential helpers, read as those tools read them.
 //!
-//! Nothing is written here, and no secret reaches a message.
+//! [`store`] changes such a file for `login` and `logout`. No secret reaches a message.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,6 +58,8 @@ struct Entry {
     password: Option<String>,
     identitytoken: Option<String>,
 }
+
+type JsonObject = serde_json::Map<String, serde_json::Value>;
 
 /// What a credential helper answers.
 #[derive(Deserialize)]
@@ -165,28 +167,28 @@ fn ask(helper: &str, registry: &str) -> Result<Option<Credential>, RegistryError
     }))
 }
 
-/// Returns `files` with `registry`'s entry set, for `login`; `None` as credential removes it.
+/// Sets `registry`'s entry in the file at `path`, and leaves what else is in it; `None` as credential removes it.
 pub fn store(path: &Path, registry: &str, credential: Option<(&str, &str)>) -> Result<(), RegistryError> {
-    let mut file: serde_json::Value = match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|source| RegistryError::Credentials { path: path.to_owned(), source })?,
-        Err(error) if error.is_not_found() => serde_json::json!({}),
+    let unreadable = |source| RegistryError::Credentials { path: path.to_owned(), source };
+    let mut file: JsonObject = match fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(unreadable)?,
+        Err(error) if error.is_not_found() => JsonObject::new(),
         Err(error) => return Err(error.into()),
+    };
+    let mut auths: JsonObject = match file.remove("auths") {
+        Some(auths) => serde_json::from_value(auths).map_err(unreadable)?,
+        None => JsonObject::new(),
     };
     match credential {
         Some((user, password)) => {
-            file["auths"][registry] = serde_json::json!({ "auth": STANDARD.encode(format!("{user}:{password}")) });
+            let auth = STANDARD.encode(format!("{user}:{password}"));
+            auths.insert(registry.to_owned(), serde_json::json!({ "auth": auth }));
         }
-        None => {
-            if let Some(auths) = file.get_mut("auths").and_then(serde_json::Value::as_object_mut) {
-                auths.remove(registry);
-            }
-        }
+        None => drop(auths.remove(registry)),
     }
+    file.insert("auths".to_owned(), auths.into());
     let bytes = serde_json::to_vec_pretty(&file).expect("a JSON value can always be written");
-    fs::write_atomic(path, &bytes)?;
-    fs::set_mode(path, 0o600)?;
-    Ok(())
+    Ok(fs::write_secret(path, &bytes)?)
 }
 
 #[cfg(test)]
@@ -232,5 +234,25 @@ mod tests {
         store(&path, "b", None).unwrap();
         assert_eq!(credentials.find("b", "x").unwrap(), None);
         assert!(std::fs::read_to_string(&path).unwrap().contains("other"));
+    }
+
+    #[test]
+    fn nobody_else_reads_what_login_writes() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker/config.json");
+        store(&path, "r", Some(("u", "p"))).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_is_no_configuration_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        for text in ["[]", r#"{"auths": "none"}"#, "{"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(store(&path, "r", Some(("u", "p"))), Err(RegistryError::Credentials { .. })), "{text}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
     }
 }

@@ -71,8 +71,8 @@ pub enum RegistryError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A blob of the image is not in the local store.
-    #[error("{digest} of the image is not in the local store")]
+    /// A blob of the image is not in the local store, or was damaged there.
+    #[error("{digest} of the image is missing from the local store, or damaged")]
     MissingBlob {
         /// The blob.
         digest: crate::digest::Digest,
@@ -114,6 +114,7 @@ impl Diagnose for RegistryError {
             Self::Store(error) => error.exit(),
             Self::File(error) => error.exit(),
             Self::Image(error) => error.exit(),
+            Self::MissingBlob { .. } => Exit::Integrity,
             _ => Exit::Registry,
         }
     }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::Connection;
-use super::client::{self, Client, Payload};
+use super::client::{self, Client, Request};
 use super::error::RegistryError;
 use super::reference::Reference;
 use crate::digest::Digest;
@@ -88,8 +88,8 @@ struct Pull<'a> {
 impl Pull<'_> {
     fn manifest(&self, target: &str, expected: Option<Digest>) -> Result<Descriptor, RegistryError> {
         let url = self.client.url(&format!("manifests/{target}"))?;
-        let scopes = [self.client.read_scope()];
-        let response = self.client.send(&Method::GET, &url, &[("Accept", ACCEPT)], &Payload::Empty, &scopes)?;
+        let response =
+            self.client.send(&Request::new(Method::GET, &url, self.client.read_scope()).header("Accept", ACCEPT))?;
         let media_type =
             response.headers().get("Content-Type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().to_owned();
@@ -120,7 +120,7 @@ impl Pull<'_> {
         self.client.report().event(Event::Start { id: id.clone(), action: "pull", total: Some(blob.size) });
         let url = self.client.url(&format!("blobs/{}", blob.digest))?;
         let fetch = || -> Result<(), RegistryError> {
-            let response = self.client.send(&Method::GET, &url, &[], &Payload::Empty, &[self.client.read_scope()])?;
+            let response = self.client.send(&Request::new(Method::GET, &url, self.client.read_scope()))?;
             self.store.insert(&client::shown(&url), response, blob.digest, blob.size)?;
             Ok(())
         };

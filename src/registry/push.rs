@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use reqwest::Method;
 
 use super::Connection;
-use super::client::{Client, Payload};
+use super::client::{Client, Request};
 use super::error::RegistryError;
 use super::pull::{Children, Part, children};
 use super::reference::Reference;
@@ -121,7 +121,9 @@ impl Push<'_> {
     fn manifest(&self, part: &Part, bytes: &[u8], tag: Option<String>) -> Result<(), RegistryError> {
         let target = tag.unwrap_or_else(|| part.digest.to_string());
         let url = self.client.url(&format!("manifests/{target}"))?;
-        let payload = Payload::Bytes(bytes, &part.media_type);
-        self.client.send(&Method::PUT, &url, &[], &payload, &[self.client.write_scope()]).map(drop)
+        let request = Request::new(Method::PUT, &url, self.client.write_scope())
+            .header("Content-Type", &part.media_type)
+            .body(|| Ok(bytes.to_vec().into()));
+        self.client.send(&request).map(drop)
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
+use crate::image::name::{is_component, is_tag};
 
 /// The registry that a name without one means, as for every other tool.
 const DEFAULT_REGISTRY: &str = "docker.io";
@@ -107,20 +108,6 @@ impl fmt::Display for Reference {
         }
         Ok(())
     }
-}
-
-/// `[a-z0-9]+([._-]+[a-z0-9]+)*`, with the separators a little more freely than the specification.
-fn is_component(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else { return false };
-    plain(first) && plain(last) && text.bytes().all(|byte| plain(byte) || matches!(byte, b'.' | b'_' | b'-'))
-}
-
-fn is_tag(text: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    text.len() <= 128
-        && text.bytes().next().is_some_and(word)
-        && text.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
 fn is_host(text: &str) -> bool {

@@ -8,7 +8,7 @@ use reqwest::header::{LOCATION, RANGE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::client::{Client, Payload};
+use super::client::{Client, Request};
 use super::error::RegistryError;
 use crate::digest::Digest;
 use crate::event::{Event, Report};
@@ -73,7 +73,7 @@ impl Upload<'_> {
         if self.is_present()? {
             return Ok(Outcome::Present);
         }
-        if !self.store.has(&self.digest) {
+        if !self.store.holds(&self.digest, self.size) {
             return Err(RegistryError::MissingBlob { digest: self.digest });
         }
         let mut session = None;
@@ -88,13 +88,22 @@ impl Upload<'_> {
             Some(session) => session,
             None => self.open()?,
         };
-        self.send(session)?;
+        self.send(session).map_err(|error| self.blame(error))?;
         Ok(Outcome::Sent)
+    }
+
+    /// A registry that refuses the bytes may be right: a damaged blob goes, so that the next build makes it again.
+    fn blame(&self, error: RegistryError) -> RegistryError {
+        let refused = error.status().is_some_and(|status| status.is_client_error());
+        if refused && matches!(self.store.get(&self.digest), Ok(None)) {
+            return RegistryError::MissingBlob { digest: self.digest };
+        }
+        error
     }
 
     fn is_present(&self) -> Result<bool, RegistryError> {
         let url = self.client.url(&format!("blobs/{}", self.digest))?;
-        match self.client.send(&Method::HEAD, &url, &[], &Payload::Empty, &[self.client.write_scope()]) {
+        match self.client.send(&self.request(Method::HEAD, &url)) {
             Ok(_) => Ok(true),
             Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(false),
             Err(error) => Err(error),
@@ -105,8 +114,8 @@ impl Upload<'_> {
     fn mount(&self, repository: &str) -> Result<Option<Url>, RegistryError> {
         let mut url = self.client.url("blobs/uploads/")?;
         url.query_pairs_mut().append_pair("mount", &self.digest.to_string()).append_pair("from", repository);
-        let scopes = [self.client.write_scope(), format!("repository:{repository}:pull")];
-        match self.client.send(&Method::POST, &url, &[("Content-Length", "0")], &Payload::Empty, &scopes) {
+        let request = self.request(Method::POST, &url).empty().scope(format!("repository:{repository}:pull"));
+        match self.client.send(&request) {
             Ok(response) if response.status() == StatusCode::CREATED => Ok(None),
             Ok(response) => self.location(&response, &url).map(Some),
             // Not being allowed to read the other repository is no reason to give up.
@@ -117,8 +126,7 @@ impl Upload<'_> {
 
     fn open(&self) -> Result<Url, RegistryError> {
         let url = self.client.url("blobs/uploads/")?;
-        let scopes = [self.client.write_scope()];
-        let response = self.client.send(&Method::POST, &url, &[("Content-Length", "0")], &Payload::Empty, &scopes)?;
+        let response = self.client.send(&self.request(Method::POST, &url).empty())?;
         self.location(&response, &url)
     }
 
@@ -166,23 +174,16 @@ impl Upload<'_> {
 
     fn put_from(&self, session: &Url, start: u64) -> Result<(), RegistryError> {
         let url = self.finishing(session);
-        let body = || self.body(start);
-        let headers = [("Content-Length", (self.size - start).to_string())];
-        let payload = Payload::Stream(&body, &headers);
-        self.client.attempt(&Method::PUT, &url, &[], &payload, &[self.client.write_scope()]).map(drop)
+        self.client.attempt(&self.sending(Method::PUT, &url, start)).map(drop)
     }
 
     fn put_empty(&self, session: &Url) -> Result<(), RegistryError> {
-        let url = self.finishing(session);
-        self.client
-            .send(&Method::PUT, &url, &[("Content-Length", "0")], &Payload::Empty, &[self.client.write_scope()])
-            .map(drop)
+        self.client.send(&self.request(Method::PUT, &self.finishing(session)).empty()).map(drop)
     }
 
     /// Asks how many bytes the registry has, and where to send the rest.
     fn progress(&self, session: &Url) -> Result<(Url, u64), RegistryError> {
-        let scopes = [self.client.write_scope()];
-        let response = self.client.send(&Method::GET, session, &[], &Payload::Empty, &scopes)?;
+        let response = self.client.send(&self.request(Method::GET, session))?;
         let range = response.headers().get(RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let received = match range.trim_start_matches("bytes=").split_once('-') {
             Some((_, last)) => last.parse::<u64>().map_or(0, |last| last + 1),
@@ -194,15 +195,22 @@ impl Upload<'_> {
     }
 
     fn patch(&self, session: &Url, start: u64) -> Result<Url, RegistryError> {
-        let body = || self.body(start);
-        let length = self.size - start;
-        let headers = [
-            ("Content-Length", length.to_string()),
-            ("Content-Range", format!("{start}-{}", self.size.saturating_sub(1))),
-        ];
-        let payload = Payload::Stream(&body, &headers);
-        let response = self.client.attempt(&Method::PATCH, session, &[], &payload, &[self.client.write_scope()])?;
+        let range = format!("{start}-{}", self.size.saturating_sub(1));
+        let request = self.sending(Method::PATCH, session, start).header("Content-Range", range);
+        let response = self.client.attempt(&request)?;
         self.location(&response, session)
+    }
+
+    fn request<'a>(&self, method: Method, url: &'a Url) -> Request<'a> {
+        Request::new(method, url, self.client.write_scope())
+    }
+
+    /// A request with the blob's bytes from `start` on.
+    fn sending<'a>(&'a self, method: Method, url: &'a Url, start: u64) -> Request<'a> {
+        self.request(method, url)
+            .header("Content-Type", "application/octet-stream")
+            .header("Content-Length", self.size - start)
+            .body(move || self.body(start))
     }
 
     /// The upload's address with the digest; what the registry put into its query stays.

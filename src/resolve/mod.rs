@@ -4,8 +4,14 @@
 //! are read, and what they need is added until nothing is missing. Fetching is part of it, because only the packages'
 //! own bytes tell what they need.
 
+mod data;
+mod dlopen;
 mod libraries;
+mod problems;
+mod providers;
 pub mod request;
+mod sources;
+pub mod why;
 
 use crate::ecosystem::Worlds;
 use crate::ecosystem::debian::{Archive, Root};
@@ -13,6 +19,15 @@ use crate::error::Result;
 use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
 use crate::manifest::{Libraries, Manifest};
 use crate::runtime::Runtime;
+
+/// What is resolved, and from what.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    manifest: &'a Manifest,
+    runtime: &'a Runtime,
+    worlds: &'a Worlds,
+    archive: &'a Archive,
+}
 
 /// Chooses everything for one platform.
 ///
@@ -27,10 +42,11 @@ pub fn resolve(
 ) -> Result<PlatformLock> {
     let archive = worlds.archive(known)?;
     let mut packages = worlds.resolve_language(manifest, &archive)?;
-    packages.extend(system_packages(manifest, runtime, &archive)?);
+    let system = system_packages(manifest, runtime, &archive, &packages)?;
+    add(&mut packages, system);
     let mut libraries = Vec::new();
     if manifest.system.libraries == Libraries::Elf {
-        let found = libraries::close(worlds, &archive, manifest, &packages)?;
+        let found = libraries::close(&Request { manifest, runtime, worlds, archive: &archive }, &packages)?;
         packages.extend(found.packages);
         libraries = found.edges;
     }
@@ -51,29 +67,43 @@ pub fn resolve(
 ///
 /// In `elf` mode the runtime's packages come without their Depends: the closure brings the libraries that they use. What
 /// the user names comes with its Depends, to work as it would when installed.
-fn system_packages(manifest: &Manifest, runtime: &Runtime, archive: &Archive) -> Result<Vec<Package>> {
+/// Language packages that are Debian's, as R's are, come with their Depends only outside of that mode.
+fn system_packages(
+    manifest: &Manifest,
+    runtime: &Runtime,
+    archive: &Archive,
+    language: &[Package],
+) -> Result<Vec<Package>> {
     let root = |relation: &String, reason: &str| Root { relation: relation.clone(), reason: reason.to_owned() };
     let base = runtime.base.iter().map(|name| root(name, "base"));
     let own: Vec<_> = base.chain(runtime.packages.iter().map(|name| root(name, "runtime"))).collect();
     let named: Vec<_> = manifest.system.packages.iter().map(|name| root(name, "manifest")).collect();
     if manifest.system.libraries != Libraries::Elf {
-        return archive.resolve(&[own, named].concat());
+        let debs = language.iter().filter(|package| package.kind == PackageKind::Deb);
+        let language = debs.map(|package| root(&package.name, "manifest")).collect();
+        return archive.resolve(&[own, language, named].concat());
     }
     let mut packages = archive.resolve_only(&own)?;
-    for package in archive.resolve(&named)? {
-        if !packages.iter().any(|present| present.name == package.name) {
-            packages.push(package);
+    add(&mut packages, archive.resolve(&named)?);
+    Ok(packages)
+}
+
+/// Adds packages without those that are there, which take on their reasons.
+fn add(packages: &mut Vec<Package>, more: Vec<Package>) {
+    for package in more {
+        let same = |present: &&mut Package| (present.kind, &present.name) == (package.kind, &package.name);
+        match packages.iter_mut().find(same) {
+            Some(present) => {
+                present.reasons.extend(package.reasons);
+                present.reasons.sort();
+                present.reasons.dedup();
+            }
+            None => packages.push(package),
         }
     }
-    Ok(packages)
 }
 
 /// Returns a package's name in the closure and in the lock's edges, such as `wheel:numpy`.
 fn owner(package: &Package) -> String {
-    let kind = match package.kind {
-        PackageKind::Deb => "deb",
-        PackageKind::Wheel => "wheel",
-        PackageKind::R => "r",
-    };
-    format!("{kind}:{}", package.name)
+    format!("{}:{}", package.kind.name(), package.name)
 }

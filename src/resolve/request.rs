@@ -2,6 +2,11 @@
 //!
 //! Lines, so that a stale lock can be explained by what was added and removed.
 
+use std::io::Read as _;
+use std::path::Path;
+
+use walkdir::WalkDir;
+
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::fs;
@@ -23,13 +28,34 @@ pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
         Packages::List(list) => lines.extend(list.iter().map(|line| format!("requirement {line}"))),
         Packages::File(path) => lines.extend(file_lines(path)?),
     }
+    lines.extend(objects(manifest)?);
     lines.sort();
     lines.dedup();
     Ok(lines)
 }
 
+/// The project's own ELF objects: what they need was found when the lock was made.
+fn objects(manifest: &Manifest) -> Result<Vec<String>> {
+    let code = manifest.code.iter().map(|file| manifest.root.join(file));
+    let files = code.chain(manifest.artifacts.values().map(|artifact| artifact.path.clone()));
+    let mut lines = Vec::new();
+    // A file that cannot be read is an error of whoever packs it.
+    for entry in files.flat_map(|file| WalkDir::new(file).follow_root_links(true)).flatten() {
+        if entry.file_type().is_file() && is_elf(entry.path()) {
+            let path = entry.path().strip_prefix(&manifest.root).unwrap_or(entry.path());
+            lines.push(format!("object {} {}", path.display(), Digest::of(&fs::read(entry.path())?)));
+        }
+    }
+    Ok(lines)
+}
+
+fn is_elf(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    fs::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok()) && magic == *b"\x7fELF"
+}
+
 /// A plain requirements file gives its lines; any other file its digest, since only its own tool can read it.
-fn file_lines(path: &std::path::Path) -> Result<Vec<String>> {
+fn file_lines(path: &Path) -> Result<Vec<String>> {
     let text = fs::read(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if path.extension().is_some_and(|extension| extension == "txt") {
@@ -49,11 +75,42 @@ pub fn digest(lines: &[String]) -> Digest {
 }
 
 /// Checks that `lock` was made for this request; `path` is the lock file, for the error.
-pub fn check(lock: &Lock, lines: &[String], path: &std::path::Path) -> Result<(), LockError> {
+pub fn check(lock: &Lock, lines: &[String], path: &Path) -> Result<(), LockError> {
     if lock.request == digest(lines) {
         return Ok(());
     }
     let removed = lock.requested.iter().filter(|line| !lines.contains(line)).map(|line| format!("- {line}"));
     let added = lines.iter().filter(|line| !lock.requested.contains(line)).map(|line| format!("+ {line}"));
     Err(LockError::Stale { path: path.to_owned(), changes: removed.chain(added).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::lock::FORMAT;
+
+    #[test]
+    fn requirements_are_read_without_comments_and_blank_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("requirements.txt");
+        std::fs::write(&path, "# all\n\nnumpy==2.4.6  # arrays\n  six\n").unwrap();
+        assert_eq!(file_lines(&path).unwrap(), ["requirement numpy==2.4.6", "requirement six"]);
+    }
+
+    #[test]
+    fn a_stale_lock_says_what_changed() {
+        let lines = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let requested = lines(&["requirement numpy==1", "runtime python 3.11"]);
+        let lock = Lock { format: FORMAT, request: digest(&requested), requested, platforms: BTreeMap::new() };
+        let path = Path::new("mlpack.lock");
+        assert!(check(&lock, &lock.requested, path).is_ok());
+        let error = check(&lock, &lines(&["requirement numpy==2", "runtime python 3.11"]), path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`mlpack.lock` no longer fits the manifest:\n- requirement numpy==1\n+ requirement numpy==2"
+        );
+    }
 }

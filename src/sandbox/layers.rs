@@ -18,14 +18,15 @@ pub fn layers(home: &Home, store: &ImageStore, image: &Image) -> Result<Vec<Path
 
 fn lay_out(home: &Home, store: &ImageStore, layer: &LayerDescription) -> Result<PathBuf> {
     // The packed blob's digest is checked, its diff ID is only what somebody says: the first is the key.
-    if let Some(folder) = layout::find(home.cache(), &layer.digest) {
+    if let Some(folder) = layout::find(&home.trees(), &layer.digest) {
         return Ok(folder);
     }
     // The contents pass through a store of their own, which goes with the end of this function.
-    let temporary = tempfile::tempdir_in(home.cache()).map_err(fs::Error::wrap("create a folder in", home.cache()))?;
+    let folder = home.temporary()?;
+    let temporary = tempfile::tempdir_in(&folder).map_err(fs::Error::wrap("create a folder in", &folder))?;
     let packs = BlobStore::open(temporary.path())?;
     let blob = store.blobs().get(&layer.digest)?.ok_or(ImageError::Missing { digest: layer.digest })?;
     let plain = layer.compression.unpack(blob.open()?).map_err(fs::Error::wrap("read", blob.path()))?;
     let tree = read::read(&packs, layer.digest, plain)?;
-    Ok(layout::cached(home.cache(), &layer.digest, &packs, &tree)?)
+    Ok(layout::cached(&home.trees(), &layer.digest, &packs, &tree)?)
 }

@@ -46,6 +46,9 @@ impl Diagnose for LayoutError {
 
     fn hints(&self) -> Vec<String> {
         match self {
+            Self::File(error) if error.source.kind() == io::ErrorKind::InvalidData => {
+                vec!["the damaged entry was removed from the cache: run the same command again".to_owned()]
+            }
             Self::File(error) => error.hints(),
             Self::Parent { .. } => Vec::new(),
         }
@@ -55,43 +58,42 @@ impl Diagnose for LayoutError {
 /// The result of writing a tree.
 pub type Result<T> = std::result::Result<T, LayoutError>;
 
-/// Returns the folder below `cache` with the tree that `key` stands for, and writes it there where it is missing.
+/// Returns the folder below `trees` with the tree that `key` stands for, and writes it there where it is missing.
 ///
 /// `key` must cover the whole tree. The folder is never to be written to. It is complete or absent, however a run
 /// ended: it is written beside its place and renamed, and after a restart of the machine, which may have lost what was
 /// not yet on the disk, it is written again.
-pub fn cached(cache: &Path, key: &Digest, packs: &BlobStore, tree: &Tree) -> Result<PathBuf> {
-    if let Some(root) = find(cache, key) {
+pub fn cached(trees: &Path, key: &Digest, packs: &BlobStore, tree: &Tree) -> Result<PathBuf> {
+    if let Some(root) = find(trees, key) {
         return Ok(root);
     }
-    let trees = cache.join("trees");
     let place = trees.join(key.hex());
-    let (root, marker) = (place.join("root"), place.join("boot"));
     let boot = boot_id();
-    fs::create_dir_all(&trees)?;
+    fs::create_dir_all(trees)?;
     // An image's world-writable folders must not be reachable for other users of this machine.
-    fs::set_mode(&trees, 0o700)?;
+    fs::set_mode(trees, 0o700)?;
     let temporary = tempfile::Builder::new()
         .prefix("tmp-")
-        .tempdir_in(&trees)
-        .map_err(fs::Error::wrap("create a folder in", &trees))?;
+        .tempdir_in(trees)
+        .map_err(fs::Error::wrap("create a folder in", trees))?;
     layout(packs, tree, &temporary.path().join("root"))?;
     let path = temporary.path().join("boot");
     std::fs::write(&path, &boot).map_err(fs::Error::wrap("write", path))?;
-    remove_tree(&place)?;
-    match std::fs::rename(temporary.path(), &place) {
-        // Another run was faster; its tree is the same.
-        Err(_) if marker.exists() => Ok(root),
-        result => {
-            result.map_err(fs::Error::wrap("create", &place))?;
-            Ok(root)
-        }
+    // Another run may have been faster, and use its tree already: only a stale one may be replaced.
+    let lock = fs::open(trees)?;
+    lock.lock().map_err(fs::Error::wrap("lock", trees))?;
+    if let Some(root) = find(trees, key) {
+        fs::remove_tree(temporary.path())?;
+        return Ok(root);
     }
+    fs::remove_tree(&place)?;
+    std::fs::rename(temporary.path(), &place).map_err(fs::Error::wrap("create", &place))?;
+    Ok(place.join("root"))
 }
 
 /// Returns the folder of the tree that `key` stands for, where [`cached`] wrote it.
-pub fn find(cache: &Path, key: &Digest) -> Option<PathBuf> {
-    let place = cache.join("trees").join(key.hex());
+pub fn find(trees: &Path, key: &Digest) -> Option<PathBuf> {
+    let place = trees.join(key.hex());
     let whole = std::fs::read_to_string(place.join("boot")).is_ok_and(|found| found == boot_id());
     whole.then(|| place.join("root"))
 }
@@ -99,22 +101,6 @@ pub fn find(cache: &Path, key: &Digest) -> Option<PathBuf> {
 /// Identifies the time since this machine was started.
 fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
-
-/// Removes a laid-out tree, whose folders may be read-only; one that is not there is fine.
-pub fn remove_tree(folder: &Path) -> Result<()> {
-    for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(std::result::Result::ok) {
-        if entry.file_type().is_dir() {
-            // Where this fails, removing fails and says why.
-            let _ = std::fs::set_permissions(entry.path(), Permissions::from_mode(0o700));
-        }
-    }
-    match std::fs::remove_dir_all(folder) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(fs::Error::wrap("remove", folder)(source).into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Writes `tree` to `folder`, which must not exist yet; its parent must.
@@ -232,7 +218,7 @@ mod tests {
         assert_eq!(found("link").mtime(), 3_000);
         assert_eq!(std::fs::read_link(root.join("link")).unwrap(), Path::new("/etc/passwd"));
         assert_eq!(std::fs::read_to_string(root.join("locked/file")).unwrap(), "x");
-        remove_tree(&root).unwrap();
+        fs::remove_tree(&root).unwrap();
         assert!(!root.exists());
     }
 
@@ -259,7 +245,7 @@ mod tests {
         let (folder, store) = places();
         let content = Content { digest: Digest::of(b"other"), ..Content::inline(*b"bytes") };
         let given = tree([("file", Node::file(content, 0o644))]);
-        let error = cached(folder.path(), &Digest::of(b"key"), &store, &given).unwrap_err();
+        let error = cached(&folder.path().join("trees"), &Digest::of(b"key"), &store, &given).unwrap_err();
         assert_eq!(error.exit(), Exit::Integrity);
         assert_eq!(std::fs::read_dir(folder.path().join("trees")).unwrap().count(), 0);
     }
@@ -267,12 +253,27 @@ mod tests {
     #[test]
     fn a_cached_tree_is_used_again_unless_it_is_unfinished() {
         let (folder, store) = places();
-        let key = Digest::of(b"key");
-        let lay_out = |text| cached(folder.path(), &key, &store, &tree([("file", file(text, 0o644))])).unwrap();
+        let (trees, key) = (folder.path().join("trees"), Digest::of(b"key"));
+        let lay_out = |text| cached(&trees, &key, &store, &tree([("file", file(text, 0o644))])).unwrap();
         let read = |root: PathBuf| std::fs::read_to_string(root.join("file")).unwrap();
         assert_eq!(read(lay_out("first")), "first");
         assert_eq!(read(lay_out("second")), "first");
-        std::fs::write(folder.path().join("trees").join(key.hex()).join("boot"), "before").unwrap();
+        std::fs::write(trees.join(key.hex()).join("boot"), "before").unwrap();
         assert_eq!(read(lay_out("third")), "third");
+    }
+
+    #[test]
+    fn a_tree_that_one_run_uses_is_not_replaced_by_another() {
+        use std::os::unix::fs::MetadataExt as _;
+        let (folder, store) = places();
+        let (trees, key) = (folder.path().join("trees"), Digest::of(b"key"));
+        let given = tree([("file", file("text", 0o644))]);
+        let lay_out = || std::fs::metadata(cached(&trees, &key, &store, &given).unwrap()).unwrap().ino();
+        let found = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..8).map(|_| scope.spawn(lay_out)).collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect::<Vec<_>>()
+        });
+        assert!(found.iter().all(|inode| *inode == found[0]), "{found:?}");
+        assert_eq!(std::fs::read_dir(&trees).unwrap().count(), 1);
     }
 }

@@ -24,7 +24,7 @@ use super::http::{Files, Server};
 /// Seconds in a day.
 pub(crate) const DAY: i64 = 86_400;
 
-/// The archive: the releases `demo`, `demo-updates` and `demo-security`, signed with a key of its own.
+/// The archive: a release such as `demo` with its `-updates` and `-security`, signed with a key of its own.
 pub(crate) struct Demo {
     pub(crate) files: Files,
     pub(crate) server: Server,
@@ -49,14 +49,20 @@ impl<'a> Release<'a> {
 }
 
 impl Demo {
-    /// Publishes an archive whose main release has these packages and contents.
+    /// Publishes an archive whose main release, `demo`, has these packages and contents.
     pub(crate) fn new(packages: &str, contents: &str) -> Self {
+        Self::named("demo", packages, contents)
+    }
+
+    /// The same with another name of the main release.
+    pub(crate) fn named(suite: &str, packages: &str, contents: &str) -> Self {
         let files = Files::default();
         let server = Server::start(files.clone());
         let demo = Self { files, server, key: key(KeyType::Ed25519Legacy), folder: tempfile::tempdir().unwrap() };
-        demo.publish(&Release { packages, contents, ..Release::new("demo") });
-        demo.publish(&Release::new("demo-updates"));
-        demo.publish(&Release::new("demo-security"));
+        demo.publish(&Release { packages, contents, ..Release::new(suite) });
+        for part in ["updates", "security"] {
+            demo.publish(&Release::new(&format!("{suite}-{part}")));
+        }
         demo.trust();
         demo
     }
@@ -154,14 +160,20 @@ impl Demo {
 
     /// Opens the archive for linux/amd64.
     pub(crate) fn open(&self, known: &[lock::Release], offline: bool) -> Result<Archive> {
-        let address = format!("{}/debian", self.server.url()).parse::<url::Url>().unwrap();
+        let address = self.address().parse::<url::Url>().unwrap();
         let mirrors = Mirrors { archive: address.clone(), security: address, keyrings: vec![self.keyring()] };
         let home = Home::below(&self.folder.path().join("home"));
         let http = Http::new(Arc::new(Silent), offline);
         Archive::open("demo", "linux/amd64".parse().unwrap(), &mirrors, &home, &http, known)
     }
 
-    fn keyring(&self) -> PathBuf {
+    /// Returns the archive's address.
+    pub(crate) fn address(&self) -> String {
+        format!("{}/debian", self.server.url())
+    }
+
+    /// Returns the file with the public key.
+    pub(crate) fn keyring(&self) -> PathBuf {
         self.folder.path().join("keyring.asc")
     }
 }

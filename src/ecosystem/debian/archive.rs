@@ -3,15 +3,16 @@
 //! Nothing is used that a trusted key did not sign: the key signs the release file, which names the digests of the
 //! indexes, which name those of the packages.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read as _};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::contents::{self, Sonames};
+use super::contents::Sonames;
 use super::index::{Catalog, Index, IndexError, Record};
+use super::naming;
 use super::pool::{self, Pool};
-use super::relation;
+use super::relation::{self, Alternatives};
 use super::release::{Release, ReleaseError};
 use super::repository::{Repository, Trust};
 use super::resolve::{self, Choice, Root};
@@ -40,7 +41,6 @@ pub struct Archive {
     derived: Derived,
     store: BlobStore,
     http: Http,
-    sonames: Mutex<Option<Arc<Sonames>>>,
 }
 
 impl Archive {
@@ -86,7 +86,6 @@ impl Archive {
             derived: home.derived(),
             store,
             http: http.clone(),
-            sonames: Mutex::default(),
         })
     }
 
@@ -120,52 +119,71 @@ impl Archive {
         self.pool().fetch(package)
     }
 
-    /// Returns the names of the packages that have the library `soname` where the loader looks, the best guess first;
-    /// none where the archive does not have it.
-    ///
-    /// A library that exists only as an alternative is found by the packages that provide its name.
-    pub fn provider(&self, soname: &str) -> Result<Vec<String>> {
-        let sonames = self.sonames()?;
-        let mut packages: Vec<_> = sonames.packages(soname).to_vec();
-        packages.retain(|name| self.catalog.candidate(name).is_some());
-        if packages.is_empty() {
-            let providers = self.catalog.providers(soname).into_iter();
-            packages = providers.map(|provider| provider.record.name.to_owned()).collect();
-        }
-        let conventional = contents::conventional_package(soname);
-        packages.sort_by_key(|name| *name != conventional);
-        Ok(packages)
-    }
-
-    /// Returns the libraries of the release, read once.
-    fn sonames(&self) -> Result<Arc<Sonames>> {
-        let mut sonames = self.sonames.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*sonames {
-            return Ok(known.clone());
-        }
-        let found = Arc::new(self.read_sonames()?);
-        *sonames = Some(found.clone());
-        Ok(found)
-    }
-
-    fn read_sonames(&self) -> Result<Sonames> {
+    /// Returns the libraries of the release; `None`, with a warning, where the mirror does not have the list of files that
+    /// the release names.
+    pub fn sonames(&self) -> Result<Option<Sonames>> {
         // The indexes of the updates have next to nothing, those of security updates nothing at all.
         let (release, _) = &self.releases[0];
         let suite = &release.suite;
         let repository = Repository { mirror: self.mirrors.of(suite), suite, store: &self.store, http: &self.http };
         let path = format!("{COMPONENT}/Contents-{}", self.platform.debian());
         let packed_path = format!("{path}.gz");
-        let packed = repository.file(release, &packed_path)?;
+        let Some(packed) = release.file(&packed_path) else {
+            self.warn_of_contents(suite, &"the release has none");
+            return Ok(None);
+        };
         let key = Derived::key("debian-sonames-1", &(packed.digest, self.platform.triplet()));
         if let Some(sonames) = self.derived.get(&key) {
-            return Ok(sonames);
+            return Ok(Some(sonames));
         }
+        let blob = match repository.fetch(release, &packed_path, packed) {
+            Err(error) if error.is_unavailable() => {
+                self.warn_of_contents(suite, &error);
+                return Ok(None);
+            }
+            blob => blob?,
+        };
         let limit = release.file(&path).map_or(CONTENTS_LIMIT, |file| file.size);
-        let blob = repository.fetch(release, &packed_path, packed)?;
         let sonames = scan(blob.open()?, limit, self.platform)
             .map_err(|source| StoreError::Source { name: format!("`{packed_path}` of {suite}"), source })?;
         self.derived.put(&key, &sonames)?;
-        Ok(sonames)
+        Ok(Some(sonames))
+    }
+
+    fn warn_of_contents(&self, suite: &str, why: &dyn std::fmt::Display) {
+        self.http.report().warn(
+            format!("the list of {suite}'s files is not to be had: {why}"),
+            Some(
+                "libraries are looked for in packages whose dependencies or names say so, and each is checked to have \
+                 its library; a mirror that is in step with its release file has the list"
+                    .to_owned(),
+            ),
+        );
+    }
+
+    /// Returns the names of the packages that a package depends on, the first alternative of each group that there is.
+    pub fn depends(&self, name: &str) -> Result<Vec<String>> {
+        let Some(record) = self.catalog.candidate(name) else { return Ok(Vec::new()) };
+        let groups = [record.relations("Pre-Depends")?, record.relations("Depends")?].concat();
+        let real = |group: &Alternatives<'_>| {
+            group
+                .iter()
+                .find(|relation| self.catalog.candidate(relation.name).is_some())
+                .map(|found| found.name.to_owned())
+        };
+        Ok(groups.iter().filter_map(real).collect())
+    }
+
+    /// Returns the names of the packages whose names are like a library's, the nearest first, see [`naming::distance`].
+    pub fn named_like(&self, soname: &str) -> Vec<String> {
+        let near = self.catalog.names().filter_map(|name| Some((naming::distance(name, soname)?, name)));
+        let near: BTreeSet<_> = near.collect();
+        near.into_iter().map(|(_, name)| name.to_owned()).collect()
+    }
+
+    /// Returns the names of the packages that provide the virtual package `name`, the preferred one first.
+    pub fn providers(&self, name: &str) -> Vec<String> {
+        self.catalog.providers(name).into_iter().map(|provider| provider.record.name.to_owned()).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which package has a shared library, from the archive's `Contents` index.
 //!
 //! `Contents` lists files, not the links that alternatives make: a library such as `libblas.so.3` that exists only as an
-//! alternative is found by who provides its name, see `archive`.
+//! alternative is found by who provides its name.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -32,6 +32,22 @@ impl Sonames {
         Ok(Self(sonames))
     }
 
+    /// Adds a library that a package has.
+    pub fn add(&mut self, soname: &str, package: &str) {
+        let packages = self.0.entry(soname.to_owned()).or_default();
+        if let Err(position) = packages.binary_search_by(|known| known.as_str().cmp(package)) {
+            packages.insert(position, package.to_owned());
+        }
+    }
+
+    /// Returns the libraries with the same name before `.so`, whatever their version.
+    pub fn versions(&self, soname: &str) -> impl Iterator<Item = (&str, &[String])> {
+        let (stem, _) = soname.split_once(".so").unwrap_or((soname, ""));
+        let same =
+            self.0.iter().filter(move |(name, _)| name.split_once(".so").is_some_and(|(other, _)| other == stem));
+        same.map(|(name, packages)| (name.as_str(), packages.as_slice()))
+    }
+
     /// Returns the names of the packages that have a library, sorted.
     pub fn packages(&self, soname: &str) -> &[String] {
         self.0.get(soname).map(Vec::as_slice).unwrap_or_default()
@@ -59,15 +75,6 @@ fn package_name(qualified: &str) -> String {
     qualified.rsplit('/').next().unwrap_or(qualified).to_owned()
 }
 
-/// Returns the name that Debian gives to the package of a library: `libblas.so.3` is in `libblas3`.
-pub fn conventional_package(soname: &str) -> String {
-    let (stem, version) = soname.split_once(".so").unwrap_or((soname, ""));
-    let version = version.trim_start_matches('.');
-    // The version of a library whose name ends in a digit is set apart: `libfoo2.so.1` is in `libfoo2-1`.
-    let apart = if stem.ends_with(|last: char| last.is_ascii_digit()) && !version.is_empty() { "-" } else { "" };
-    format!("{stem}{apart}{version}").to_ascii_lowercase().replace('_', "-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,18 +96,5 @@ mod tests {
         assert_eq!(sonames.packages("ld-linux-x86-64.so.2"), ["libc6"]);
         assert_eq!(sonames.packages("libwith space.so"), ["y"]);
         assert_eq!(sonames.0.len(), 3);
-    }
-
-    #[test]
-    fn packages_are_named_after_libraries() {
-        let names = [
-            ("libblas.so.3", "libblas3"),
-            ("libssl.so.1.1", "libssl1.1"),
-            ("libX11.so.6", "libx11-6"),
-            ("libGL.so", "libgl"),
-        ];
-        for (soname, package) in names {
-            assert_eq!(conventional_package(soname), package);
-        }
     }
 }

@@ -4,8 +4,10 @@
 //! chooses nothing but the candidate: the highest version of a name, as apt does among sources of equal priority.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::OnceLock;
 
-use super::control::Stanza;
+use super::control::{self, Stanza};
 use super::relation::{self, Alternatives, ParseRelationError};
 use super::version;
 use crate::error::{Diagnose, Exit};
@@ -129,9 +131,9 @@ impl<'a> Record<'a> {
         })
     }
 
-    /// Returns what comes first when several packages provide a virtual one: the essential, then the more important,
-    /// then by name, where apt goes by the order in which it happened to read them.
-    fn rank(&self) -> impl Ord + use<'a> {
+    /// Returns what counts first when several packages provide a virtual one: the essential, then the more important.
+    fn rank(&self) -> impl Ord + use<> {
+        let is = |field| self.field(field) == Some("yes");
         let priority = match self.field("Priority") {
             Some("required") => 1,
             Some("important") => 2,
@@ -139,7 +141,7 @@ impl<'a> Record<'a> {
             Some("optional") => 4,
             _ => 5,
         };
-        (Reverse(self.field("Essential") == Some("yes")), priority, self.name)
+        (Reverse(is("Essential")), Reverse(is("Important") || is("Protected")), priority)
     }
 }
 
@@ -258,12 +260,14 @@ pub struct Provider<'a> {
 #[derive(Debug)]
 pub struct Catalog {
     indexes: Vec<Index>,
+    /// When apt meets the packages first, by name and only where asked for.
+    mentions: OnceLock<HashMap<Box<str>, u32>>,
 }
 
 impl Catalog {
     /// Joins indexes.
     pub fn new(indexes: Vec<Index>) -> Self {
-        Self { indexes }
+        Self { indexes, mentions: OnceLock::new() }
     }
 
     /// Returns every package of that name, highest version first.
@@ -280,16 +284,67 @@ impl Catalog {
 
     /// Returns the candidates that provide a virtual package, the preferred one first.
     pub fn providers(&self, name: &str) -> Vec<Provider<'_>> {
-        let mut providers: Vec<_> = self.indexes.iter().flat_map(|index| index.providing(name)).collect();
+        let mut providers = self.all_providers(name);
         providers.retain(|provider| self.candidate(provider.record.name) == Some(provider.record));
-        providers.sort_by_key(|provider| provider.record.rank());
         providers
+    }
+
+    /// Returns the packages of any version that provide a virtual one, in the order in which apt prefers them.
+    pub(super) fn all_providers(&self, name: &str) -> Vec<Provider<'_>> {
+        let mut providers: Vec<_> = self.indexes.iter().flat_map(|index| index.providing(name)).collect();
+        if providers.len() > 1 {
+            // Where nothing else tells them apart, apt takes what it met last.
+            providers
+                .sort_by_cached_key(|provider| (provider.record.rank(), Reverse(self.mention(provider.record.name))));
+        }
+        providers
+    }
+
+    /// Returns when apt meets a package first as it reads the indexes; its choices between equals turn on that.
+    pub(super) fn mention(&self, name: &str) -> u32 {
+        self.mentions.get_or_init(|| mentions(&self.indexes)).get(name).copied().unwrap_or(u32::MAX)
     }
 
     /// Returns all names of packages, some of them more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.indexes.iter().flat_map(|index| index.entries.iter().map(|entry| entry.name.of_text(&index.text)))
     }
+}
+
+/// The fields that name packages, in the order in which apt reads them.
+const RELATIONS: [&str; 9] =
+    ["Pre-Depends", "Depends", "Conflicts", "Breaks", "Recommends", "Suggests", "Replaces", "Enhances", "Provides"];
+
+/// Numbers the names of packages in the order in which they occur first.
+fn mentions(indexes: &[Index]) -> HashMap<Box<str>, u32> {
+    let mut found: HashMap<&str, u32> = HashMap::new();
+    let mut mention = |name| {
+        let number = found.len() as u32;
+        found.entry(name).or_insert(number);
+    };
+    for index in indexes {
+        for stanza in control::stanzas(&index.text) {
+            let mut name = None;
+            let mut relations = [""; RELATIONS.len()];
+            for (field, value) in stanza.fields() {
+                match RELATIONS.iter().position(|known| *known == field) {
+                    Some(place) => relations[place] = value,
+                    None if field == "Package" => name = Some(value),
+                    None => {}
+                }
+            }
+            name.into_iter().for_each(&mut mention);
+            for field in relations.into_iter().filter(|field| !field.is_empty()) {
+                let words = field.split([',', '|']).map(str::trim_ascii_start);
+                // Those of another architecture, or of any, are packages of their own to apt.
+                words
+                    .filter_map(|text| text.split([' ', '(']).next())
+                    .filter(|name| !name.contains(':'))
+                    .for_each(&mut mention);
+            }
+        }
+    }
+    found.into_iter().map(|(name, number)| (name.into(), number)).collect()
 }
 
 #[cfg(test)]

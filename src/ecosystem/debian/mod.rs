@@ -15,6 +15,7 @@ pub mod control;
 pub mod deb;
 mod debs;
 pub mod index;
+pub mod naming;
 pub mod openpgp;
 pub mod pool;
 pub mod relation;

@@ -1,6 +1,7 @@
 //! Reads relationship fields such as `Depends` (Debian policy section 7.1).
 //!
-//! Restrictions to architectures and build profiles occur in source packages alone and are refused.
+//! Restrictions to architectures occur in source packages and in what users ask for, see [`unrestricted`]; in the fields of
+//! a binary package they are refused, and so are build profiles.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,7 +9,7 @@ use std::fmt;
 use super::version;
 
 /// One alternative: a package name, maybe with an architecture and a version constraint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Relation<'a> {
     /// The name of a package, real or virtual.
     pub name: &'a str,
@@ -19,7 +20,7 @@ pub struct Relation<'a> {
 }
 
 /// A comparison with a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Constraint<'a> {
     /// How to compare.
     pub operator: Operator,
@@ -28,7 +29,7 @@ pub struct Constraint<'a> {
 }
 
 /// The comparisons that Debian has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// `<<`
     Earlier,
@@ -58,6 +59,21 @@ pub fn parse(field: &str) -> Result<Vec<Alternatives<'_>>, ParseRelationError> {
 /// Reads one group of alternatives, separated by bars.
 pub fn parse_alternatives(group: &str) -> Result<Alternatives<'_>, ParseRelationError> {
     group.split('|').map(|text| Relation::parse(text.trim())).collect()
+}
+
+/// Returns a relation without its restriction to architectures, such as `[amd64 arm64]` or `[!i386]` at its end; `None`
+/// where it is not for `architecture` (policy section 7.1).
+pub fn unrestricted<'a>(text: &'a str, architecture: &str) -> Option<&'a str> {
+    let Some((relation, list)) = text.trim_end().strip_suffix(']').and_then(|text| text.split_once('[')) else {
+        return Some(text);
+    };
+    let is_met = |word: &str| word == "any" || word == "linux-any" || word == architecture;
+    let mut words = list.split_ascii_whitespace().peekable();
+    let applies = match words.peek() {
+        Some(first) if first.starts_with('!') => words.all(|word| !is_met(word.trim_start_matches('!'))),
+        _ => words.any(is_met),
+    };
+    applies.then(|| relation.trim_end())
 }
 
 impl<'a> Relation<'a> {
@@ -186,6 +202,21 @@ mod tests {
             ["a b", "a (1)", "a (>= )", "a (>= 1", "a [amd64]", "a <!nocheck>", "../a", "a |", "a (>= 1/2)", "-a"]
         {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_restriction_says_for_which_architectures_a_relation_is() {
+        for (text, expected) in [
+            ("a (>= 1)", Some("a (>= 1)")),
+            ("a [amd64 arm64]", Some("a")),
+            ("a (>= 1) [linux-any]", Some("a (>= 1)")),
+            ("a[arm64]", None),
+            ("a [!amd64]", None),
+            ("a [!i386 !arm64]", Some("a")),
+            ("a []", None),
+        ] {
+            assert_eq!(unrestricted(text, "amd64"), expected, "{text}");
         }
     }
 

@@ -14,6 +14,7 @@ use super::release::{File, Release, ReleaseError};
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::fetch::http::{self, Http, HttpError};
+use crate::fetch::store::StoreError;
 use crate::fetch::{Blob, BlobStore, Home};
 use crate::{fs, lock};
 
@@ -122,7 +123,7 @@ impl Repository<'_> {
             let path = format!("{path}{suffix}");
             release.file(&path).map(|file| (path, file, suffix))
         });
-        let Some((packed_path, file, suffix)) = packed else { return self.fetch(release, path, plain) };
+        let Some((packed_path, file, suffix)) = packed else { return Ok(self.fetch(release, path, plain)?) };
         // Size and digest are right before a decoder sees a byte, and no more than the signed size comes out of it.
         let bytes = self.fetch(release, &packed_path, file)?.open()?;
         let plain_bytes: Box<dyn Read> = match suffix {
@@ -134,8 +135,8 @@ impl Repository<'_> {
     }
 
     /// Returns a file as the release lists it, compressed or not.
-    pub(super) fn fetch(&self, release: &Release, path: &str, file: File) -> Result<Blob> {
-        if let Some(blob) = self.store.get(&file.digest)? {
+    pub(super) fn fetch(&self, release: &Release, path: &str, file: File) -> Result<Blob, HttpError> {
+        if let Some(blob) = self.store.get(&file.digest).map_err(StoreError::from)? {
             return Ok(blob);
         }
         let download = |path: &str| {
@@ -147,10 +148,10 @@ impl Repository<'_> {
             match download(&format!("{folder}/by-hash/SHA256/{}", file.digest.hex())) {
                 // Not every mirror keeps every file there.
                 Err(error) if error.is_not_found() => {}
-                result => return Ok(result?),
+                result => return result,
             }
         }
-        Ok(download(path)?)
+        download(path)
     }
 
     /// Returns what the release says of a file that it must have.

@@ -1,23 +1,33 @@
 //! Chooses the packages that a set of requirements needs, as `apt-get install --no-install-recommends` does on a system
 //! without any package.
 //!
-//! The order is apt's: everything asked for first; then, package by package and depth first, `Pre-Depends` and `Depends`
-//! from left to right, nothing where a chosen package will do, real packages before virtual ones, earlier alternatives
-//! before later ones, nothing that excludes what chosen packages cannot do without. A choice is never taken back: where
-//! that ends in a conflict, [`ResolveError::Conflict`] carries it, for a solver that searches.
+//! First by apt's own rules ([`mark`]), which search nothing. Where that leads into a conflict, apt weighs which packages
+//! to give up; here a solver finds the preferred set of those that can be installed, first among the versions that apt
+//! would take, then among all; or it proves that there is none, and [`explain`] says why. Whatever was chosen is
+//! checked by [`Selection::check`], which knows nothing of how.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod error;
+mod explain;
+mod formula;
+mod goal;
+mod mark;
+mod sat;
+mod universe;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::index::{Catalog, IndexError, Record};
-use super::relation::{self, Alternatives, ParseRelationError, Relation};
-pub use super::selection::Conflict;
-use super::selection::{Selection, is_met_by_provided};
-use crate::error::{Diagnose, Exit};
+use super::selection::Selection;
+pub use error::{ResolveError, Wanted};
+use formula::{Formula, Scope};
+use goal::Goal;
+use universe::{PackageId, Universe};
 
 /// Something that must be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Root {
-    /// What: a relationship such as `python3`, `r-base-core (= 4.2.2-1)` or `a | b`, or apt's form `name=version`.
+    /// What: a relationship such as `python3`, `r-base-core (= 4.2.2-1)` or `a | b`, or apt's form `name=version`. A list
+    /// of architectures such as `[amd64]` at its end says for which images it is.
     pub relation: String,
     /// Why, as the lock shall say it.
     pub reason: String,
@@ -32,121 +42,25 @@ pub struct Choice<'a> {
     pub reasons: BTreeSet<String>,
 }
 
-/// The requirements cannot be met.
-#[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    /// A requirement is not a relationship.
-    #[error("cannot read the requirement of {reason}")]
-    Requirement {
-        /// Who requires it.
-        reason: String,
-        /// What is wrong in it.
-        source: ParseRelationError,
-    },
-    /// There is no package of that name.
-    #[error("there is no package `{name}`, which {reason} asks for")]
-    Unknown {
-        /// The name.
-        name: String,
-        /// Who asks for it.
-        reason: String,
-        /// Names that look like it.
-        similar: Vec<String>,
-    },
-    /// There is a package of that name, but not in a version that will do.
-    #[error("there is no package `{relation}`, which {reason} asks for: the archive has {}", found.join(", "))]
-    Version {
-        /// What is asked for.
-        relation: String,
-        /// Who asks for it.
-        reason: String,
-        /// The versions that there are.
-        found: Vec<String>,
-    },
-    /// Two versions of one package are asked for.
-    #[error("`{name}` cannot be installed in version {chosen} and, as {reason} asks for, in version {other}")]
-    TwoVersions {
-        /// The package.
-        name: String,
-        /// The version that was asked for first.
-        chosen: String,
-        /// The version that was asked for then.
-        other: String,
-        /// Who asks for that.
-        reason: String,
-    },
-    /// A virtual package is asked for, and several packages provide it.
-    #[error("`{name}`, which {reason} asks for, is a virtual package that several provide: {}", providers.join(", "))]
-    Virtual {
-        /// The name.
-        name: String,
-        /// Who asks for it.
-        reason: String,
-        /// The packages that provide it.
-        providers: Vec<String>,
-    },
-    /// A package depends on what is not there.
-    #[error("`{package}` depends on `{relation}`, which nothing can satisfy")]
-    Unsatisfiable {
-        /// The package that depends.
-        package: String,
-        /// On what.
-        relation: String,
-        /// Who needs the package: a root's reason, then packages, each needing the next.
-        chain: Vec<String>,
-    },
-    /// A package is needed that another one excludes.
-    #[error("`{}` cannot be installed with `{}`: its `{}` says `{}`", conflict.package, conflict.other, conflict.field, conflict.relation)]
-    Conflict {
-        /// Who excludes whom.
-        conflict: Conflict,
-        /// Who needs the package that was chosen last: a root's reason, then packages, each needing the next.
-        chain: Vec<String>,
-    },
-    /// The index is broken.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-}
-
-impl Diagnose for ResolveError {
-    fn exit(&self) -> Exit {
-        match self {
-            Self::Index(error) => error.exit(),
-            _ => Exit::Resolution,
-        }
-    }
-
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::Index(error) => error.hints(),
-            Self::Unknown { similar, .. } if !similar.is_empty() => {
-                vec![format!("did you mean {}?", similar.join(", "))]
-            }
-            Self::Version { .. } => vec!["ask for a version that the archive has, or for none".to_owned()],
-            Self::Virtual { .. } => vec!["ask for one of them".to_owned()],
-            Self::Unsatisfiable { chain, .. } | Self::Conflict { chain, .. } => {
-                vec![format!("it is needed this way: {}", chain.join(" → "))]
-            }
-            _ => Vec::new(),
-        }
-    }
-}
-
 /// Chooses the packages that `roots` need, sorted by name; `architecture` is the image's.
 pub fn resolve<'a>(
     catalog: &'a Catalog,
     architecture: &'a str,
     roots: &[Root],
 ) -> Result<Vec<Choice<'a>>, ResolveError> {
-    let mut resolver = Resolver::new(catalog, architecture);
-    let mut reasons = resolver.add_roots(roots)?;
-    // The order of the roots is the user's, and apt's.
-    for root in roots {
-        let record = resolver.root(root)?;
-        resolver.add_dependencies(record, &root.reason)?;
+    let question = Question::new(catalog, architecture, roots)?;
+    let chosen = match question.mark()? {
+        Some(marked) => marked,
+        None => question.search(&Scope::Dependencies)?,
+    };
+    let selection = question.select(&chosen)?;
+    let problems = selection.check()?;
+    if !problems.is_empty() {
+        return Err(ResolveError::Unsound { problems });
     }
-    resolver.add_dependents(&mut reasons)?;
-    Ok(resolver.choices(reasons))
+    let mut reasons = question.reasons(&chosen);
+    add_dependents(&selection, &mut reasons)?;
+    Ok(choices(&selection, reasons))
 }
 
 /// Chooses the packages that `roots` name and nothing that they depend on, sorted by name.
@@ -155,203 +69,115 @@ pub fn resolve_only<'a>(
     architecture: &'a str,
     roots: &[Root],
 ) -> Result<Vec<Choice<'a>>, ResolveError> {
-    let mut resolver = Resolver::new(catalog, architecture);
-    let reasons = resolver.add_roots(roots)?;
-    Ok(resolver.choices(reasons))
+    let question = Question::new(catalog, architecture, roots)?;
+    let chosen = question.search(&Scope::Goals)?;
+    Ok(choices(&question.select(&chosen)?, question.reasons(&chosen)))
 }
 
 /// Why each chosen package is there, by its name.
 type Reasons<'a> = BTreeMap<&'a str, BTreeSet<String>>;
 
-struct Resolver<'a> {
+/// What is asked for, and of which packages.
+struct Question<'a> {
     catalog: &'a Catalog,
-    selection: Selection<'a>,
-    /// What chosen packages depend on without an alternative: it will be chosen, so nothing that excludes it should be.
-    needed: Selection<'a>,
+    architecture: &'a str,
+    universe: Universe<'a>,
+    goals: Vec<Goal>,
+    /// The versions that the goals ask for, by name: the candidates, where others would be without them.
+    asked_for: HashMap<&'a str, PackageId>,
 }
 
-/// A package whose dependencies are being chosen.
-struct Frame<'a> {
-    record: Record<'a>,
-    open: std::vec::IntoIter<Alternatives<'a>>,
-}
-
-impl<'a> Resolver<'a> {
-    fn new(catalog: &'a Catalog, architecture: &'a str) -> Self {
-        Self { catalog, selection: Selection::new(architecture), needed: Selection::new(architecture) }
-    }
-
-    /// Adds what is asked for, before any dependency, so that dependencies are satisfied by it where they can be.
-    fn add_roots(&mut self, roots: &[Root]) -> Result<Reasons<'a>, ResolveError> {
-        let mut reasons = Reasons::new();
-        for root in roots {
-            let record = self.root(root)?;
-            match self.selection.get(record.name) {
-                None => self.add(record, || vec![root.reason.clone()])?,
-                Some(chosen) if chosen == record => {}
-                Some(chosen) => {
-                    let (chosen, other) = (chosen.version.to_owned(), record.version.to_owned());
-                    let (name, reason) = (record.name.to_owned(), root.reason.clone());
-                    return Err(ResolveError::TwoVersions { name, chosen, other, reason });
-                }
+impl<'a> Question<'a> {
+    fn new(catalog: &'a Catalog, architecture: &'a str, roots: &[Root]) -> Result<Self, ResolveError> {
+        let universe = Universe::new(catalog, architecture);
+        let goal = |root| Goal::new(&universe, catalog, architecture, root).transpose();
+        let goals = roots.iter().filter_map(goal).collect::<Result<Vec<_>, _>>()?;
+        let mut asked_for = HashMap::new();
+        // What leaves no choice comes first, and what is taken will do.
+        let (open, closed): (Vec<_>, Vec<_>) = goals.iter().partition(|goal| goal.options.len() > 1);
+        for goal in closed.into_iter().chain(open) {
+            let name = |id: PackageId| universe.record(id).name;
+            if !goal.options.iter().any(|id| asked_for.get(name(*id)) == Some(id)) {
+                asked_for.entry(name(goal.options[0])).or_insert(goal.options[0]);
             }
-            reasons.entry(record.name).or_default().insert(root.reason.clone());
         }
-        Ok(reasons)
+        Ok(Self { catalog, architecture, universe, goals, asked_for })
     }
 
-    /// Returns the package that a root stands for.
-    fn root(&self, root: &Root) -> Result<Record<'a>, ResolveError> {
-        let spelled = match root.relation.split_once('=') {
-            Some((name, version)) if !name.contains('(') => format!("{name} (= {version})"),
-            _ => root.relation.clone(),
+    /// Chooses as apt marks; `None` where that does not work out.
+    fn mark(&self) -> Result<Option<BTreeSet<PackageId>>, IndexError> {
+        let mut roots = Vec::new();
+        for goal in &self.goals {
+            let asked_for = |id: &&PackageId| self.asked_for.get(self.universe.record(**id).name) == Some(*id);
+            let Some(root) = goal.options.iter().find(asked_for) else { return Ok(None) };
+            roots.push(*root);
+        }
+        // The order in which things were asked for does not matter: apt has its own.
+        if roots.len() > 1 {
+            roots.sort_by_cached_key(|id| self.catalog.mention(self.universe.record(*id).name));
+            roots.dedup();
+        }
+        mark::mark(&self.universe, &roots, &self.asked_for)
+    }
+
+    /// Finds the preferred set of packages that fit together.
+    fn search(&self, scope: &Scope) -> Result<BTreeSet<PackageId>, ResolveError> {
+        let formula = Formula::new(&self.universe, &self.goals, scope, |id| self.is_candidate(id))?;
+        let found = match formula.solve() {
+            Ok(found) => found,
+            Err(_) => {
+                let formula = Formula::new(&self.universe, &self.goals, scope, |_| true)?;
+                formula.solve().map_err(|facts| explain::conflict(&self.universe, &self.goals, &facts))?
+            }
         };
-        let alternatives = relation::parse_alternatives(&spelled)
-            .map_err(|source| ResolveError::Requirement { reason: root.reason.clone(), source })?;
-        let mut options: Vec<_> = alternatives.iter().flat_map(|relation| self.named(relation)).collect();
-        // What is there already will do.
-        options.sort_by_key(|record| self.selection.get(record.name) != Some(*record));
-        match options.first() {
-            Some(record) => Ok(*record),
-            None => self.provider(&alternatives[0], &root.reason),
+        let wanted = self.goals.iter().flat_map(|goal| goal.options.iter().copied());
+        match scope {
+            Scope::Dependencies => Ok(self.universe.reach(wanted, |id| found.contains(&id))?),
+            Scope::Goals => Ok(found),
         }
     }
 
-    /// Returns the real packages of a root's name, every version of them.
-    fn named(&self, relation: &Relation<'_>) -> Vec<Record<'a>> {
-        let versions = self.catalog.versions(relation.name).into_iter();
-        versions.filter(|record| self.selection.is_met_by(relation, *record)).collect()
+    /// Whether it is the version that is installed when no other has to be.
+    fn is_candidate(&self, id: PackageId) -> bool {
+        let name = self.universe.record(id).name;
+        self.asked_for.get(name).copied().or_else(|| self.universe.candidate(name)) == Some(id)
     }
 
-    /// Returns the one package that provides what a root asks for.
-    fn provider(&self, relation: &Relation<'_>, reason: &str) -> Result<Record<'a>, ResolveError> {
-        let (name, reason) = (relation.name.to_owned(), reason.to_owned());
-        let versions = self.catalog.versions(&name);
-        if !versions.is_empty() {
-            let found = versions.iter().map(|record| record.version.to_owned()).collect();
-            return Err(ResolveError::Version { relation: relation.to_string(), reason, found });
-        }
-        let providers = self.catalog.providers(&name).into_iter();
-        let mut meeting = providers.filter(|provider| is_met_by_provided(relation, provider.version));
-        match (meeting.next(), meeting.next()) {
-            (None, _) => Err(ResolveError::Unknown { similar: self.similar(&name), name, reason }),
-            (Some(provider), None) => Ok(provider.record),
-            (Some(first), Some(second)) => {
-                let records = [first, second].into_iter().chain(meeting);
-                let providers = records.map(|provider| provider.record.name.to_owned()).collect();
-                Err(ResolveError::Virtual { name, reason, providers })
+    fn select(&self, chosen: &BTreeSet<PackageId>) -> Result<Selection<'a>, IndexError> {
+        Selection::new(self.architecture, chosen.iter().map(|id| self.universe.record(*id)))
+    }
+
+    /// Returns which goal each chosen package meets.
+    fn reasons(&self, chosen: &BTreeSet<PackageId>) -> Reasons<'a> {
+        let mut reasons = Reasons::new();
+        for goal in &self.goals {
+            if let Some(id) = goal.options.iter().find(|id| chosen.contains(id)) {
+                reasons.entry(self.universe.record(*id).name).or_default().insert(goal.reason.clone());
             }
         }
-    }
-
-    /// Returns up to three names that are spelled like `name`, the nearest first.
-    fn similar(&self, name: &str) -> Vec<String> {
-        let near = self.catalog.names().map(|other| (strsim::damerau_levenshtein(name, other), other));
-        let near: BTreeSet<_> = near.filter(|(distance, _)| *distance <= 1 + name.len() / 6).collect();
-        near.into_iter().take(3).map(|(_, other)| other.to_owned()).collect()
-    }
-
-    /// Adds all that a package depends on, depth first.
-    fn add_dependencies(&mut self, record: Record<'a>, reason: &str) -> Result<(), ResolveError> {
-        // A stack of our own: the depth is the archive's to choose.
-        let mut stack = vec![Frame { record, open: dependencies(record)?.into_iter() }];
-        while let Some(frame) = stack.last_mut() {
-            let Some(alternatives) = frame.open.next() else {
-                stack.pop();
-                continue;
-            };
-            if self.selection.satisfying(&alternatives).is_some() {
-                continue;
-            }
-            let chain = || {
-                let names = stack.iter().map(|frame| frame.record.name.to_owned());
-                std::iter::once(reason.to_owned()).chain(names).collect()
-            };
-            let record = self.choose(&alternatives, chain)?;
-            self.add(record, chain)?;
-            stack.push(Frame { record, open: dependencies(record)?.into_iter() });
-        }
-        Ok(())
-    }
-
-    /// Returns the first package that satisfies one of the alternatives and excludes nothing that is chosen or needed;
-    /// where there is none, the first that excludes nothing that is chosen; else the first.
-    fn choose(
-        &self,
-        alternatives: &[Relation<'a>],
-        chain: impl Fn() -> Vec<String>,
-    ) -> Result<Record<'a>, ResolveError> {
-        let options = self.options(alternatives);
-        let mut free = None;
-        for record in &options {
-            if self.selection.conflict_with(*record)?.is_none() {
-                if self.needed.conflict_with(*record)?.is_none() {
-                    return Ok(*record);
-                }
-                free = free.or(Some(*record));
-            }
-        }
-        free.or(options.first().copied()).ok_or_else(|| {
-            let chain = chain();
-            let package = chain.last().cloned().unwrap_or_default();
-            ResolveError::Unsatisfiable { package, relation: relation::show(alternatives), chain }
-        })
-    }
-
-    /// Returns the candidates that satisfy one of the alternatives, real ones before those that provide it. A name that
-    /// is chosen is none: it is installed in one version only.
-    fn options(&self, alternatives: &[Relation<'a>]) -> Vec<Record<'a>> {
-        let candidates = alternatives.iter().flat_map(|relation| {
-            let real = self.catalog.candidate(relation.name).into_iter();
-            let real = real.filter(|record| self.selection.is_met_by(relation, *record));
-            let providers = self.catalog.providers(relation.name).into_iter();
-            let providers = providers.filter(|provider| is_met_by_provided(relation, provider.version));
-            real.chain(providers.map(|provider| provider.record))
-        });
-        candidates.filter(|record| self.selection.get(record.name).is_none()).collect()
-    }
-
-    fn add(&mut self, record: Record<'a>, chain: impl Fn() -> Vec<String>) -> Result<(), ResolveError> {
-        if let Some(conflict) = self.selection.conflict_with(record)? {
-            return Err(ResolveError::Conflict { conflict, chain: chain() });
-        }
-        self.selection.add(record)?;
-        for alternatives in dependencies(record)? {
-            if self.selection.satisfying(&alternatives).is_none()
-                && let [only] = self.options(&alternatives)[..]
-            {
-                self.needed.add(only)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Adds to the reasons which package depends on which.
-    fn add_dependents(&self, reasons: &mut Reasons<'a>) -> Result<(), ResolveError> {
-        for record in self.selection.records() {
-            for alternatives in dependencies(record)? {
-                match self.selection.satisfying(&alternatives) {
-                    Some(found) if found != record => {
-                        reasons.entry(found.name).or_default().insert(record.name.to_owned());
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn choices(&self, mut reasons: Reasons<'a>) -> Vec<Choice<'a>> {
-        let choice = |record: Record<'a>| Choice { record, reasons: reasons.remove(record.name).unwrap_or_default() };
-        self.selection.records().map(choice).collect()
+        reasons
     }
 }
 
-/// Returns what a package cannot do without, in the order in which apt looks at it.
-fn dependencies(record: Record<'_>) -> Result<Vec<Alternatives<'_>>, IndexError> {
-    let mut groups = record.relations("Pre-Depends")?;
-    groups.extend(record.relations("Depends")?);
-    Ok(groups)
+/// Adds to the reasons which package depends on which.
+fn add_dependents<'a>(selection: &Selection<'a>, reasons: &mut Reasons<'a>) -> Result<(), IndexError> {
+    for record in selection.records() {
+        let dependencies = [record.relations("Pre-Depends")?, record.relations("Depends")?].concat();
+        for alternatives in dependencies {
+            match selection.satisfying(&alternatives) {
+                Some(found) if found != record => {
+                    reasons.entry(found.name).or_default().insert(record.name.to_owned());
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn choices<'a>(selection: &Selection<'a>, mut reasons: Reasons<'a>) -> Vec<Choice<'a>> {
+    let choice = |record: Record<'a>| Choice { record, reasons: reasons.remove(record.name).unwrap_or_default() };
+    selection.records().map(choice).collect()
 }
 
 #[cfg(test)]

@@ -1,149 +1,130 @@
-//! The packages chosen so far, and the questions that resolving asks of them.
+//! The packages that an image shall have, looked at as a whole: who satisfies whom, and what is wrong.
 //!
-//! What is chosen is indexed both ways, so that neither a dependency nor a conflict is looked for among all packages.
+//! It shares nothing with what chose them, so that a mistake there is found here.
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::index::{IndexError, Record};
-use super::relation::Relation;
+use super::relation::{self, Relation};
 
-/// Why two packages cannot be installed together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Conflict {
-    /// The package that excludes the other, with its version.
-    pub package: String,
-    /// The package that is excluded, with its version.
-    pub other: String,
-    /// The field that says so: `Conflicts` or `Breaks`.
-    pub field: &'static str,
-    /// What the field says.
-    pub relation: String,
-}
-
-/// A set of packages without conflicts, one of each name.
+/// Packages, one of each name.
 #[derive(Debug)]
 pub(super) struct Selection<'a> {
-    /// The image's.
     architecture: &'a str,
-    chosen: BTreeMap<&'a str, Record<'a>>,
-    /// The chosen packages that provide a virtual name, and in which version.
+    records: BTreeMap<&'a str, Record<'a>>,
+    /// The packages that provide a name, and in which version.
     provided: HashMap<&'a str, Vec<(Record<'a>, Option<&'a str>)>>,
-    /// What chosen packages exclude, by name.
-    excluded: HashMap<&'a str, Vec<Exclusion<'a>>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Exclusion<'a> {
-    owner: Record<'a>,
-    field: &'static str,
-    relation: Relation<'a>,
-}
-
-impl Exclusion<'_> {
-    fn conflict(&self, other: Record<'_>) -> Conflict {
-        let show = |record: Record<'_>| format!("{} {}", record.name, record.version);
-        Conflict {
-            package: show(self.owner),
-            other: show(other),
-            field: self.field,
-            relation: self.relation.to_string(),
-        }
-    }
+    problems: Vec<String>,
 }
 
 impl<'a> Selection<'a> {
-    /// Returns a selection without packages, for an image of that architecture.
-    pub(super) fn new(architecture: &'a str) -> Self {
-        Self { architecture, chosen: BTreeMap::new(), provided: HashMap::new(), excluded: HashMap::new() }
-    }
-
-    /// Returns the package of that name.
-    pub(super) fn get(&self, name: &str) -> Option<Record<'a>> {
-        self.chosen.get(name).copied()
+    /// Returns a selection for an image of that architecture.
+    pub(super) fn new(
+        architecture: &'a str,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> Result<Self, IndexError> {
+        let mut selection =
+            Self { architecture, records: BTreeMap::new(), provided: HashMap::new(), problems: Vec::new() };
+        for record in records {
+            if let Some(other) = selection.records.insert(record.name, record) {
+                let problem =
+                    format!("`{}` is there in the versions {} and {}", record.name, other.version, record.version);
+                selection.problems.push(problem);
+            }
+        }
+        for record in selection.records.values().copied() {
+            for relation in record.relations("Provides")?.into_iter().flatten() {
+                let version = relation.constraint.map(|constraint| constraint.version);
+                selection.provided.entry(relation.name).or_default().push((record, version));
+            }
+        }
+        Ok(selection)
     }
 
     /// Returns all packages, sorted by name.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> {
-        self.chosen.values().copied()
+        self.records.values().copied()
     }
 
-    /// Returns a chosen package that satisfies one of the alternatives, the earliest.
-    pub(super) fn satisfying(&self, alternatives: &[Relation<'a>]) -> Option<Record<'a>> {
-        alternatives.iter().find_map(|relation| {
-            let real = self.get(relation.name).filter(|record| self.is_met_by(relation, *record));
-            real.or_else(|| {
-                let providers = self.provided.get(relation.name)?.iter();
-                let mut meeting = providers.filter(|(_, version)| is_met_by_provided(relation, *version));
-                meeting.next().map(|(record, _)| *record)
-            })
-        })
+    /// Returns a package that satisfies one of the alternatives, the earliest.
+    pub(super) fn satisfying(&self, alternatives: &[Relation<'_>]) -> Option<Record<'a>> {
+        alternatives.iter().find_map(|relation| self.meeting(relation).next())
     }
 
-    /// Returns what keeps a package from being added.
-    pub(super) fn conflict_with(&self, record: Record<'a>) -> Result<Option<Conflict>, IndexError> {
-        for exclusion in self.exclusions(record)? {
-            if let Some(other) = self.hit_by(&exclusion) {
-                return Ok(Some(exclusion.conflict(other)));
+    /// Returns what is wrong: what is not satisfied, what excludes each other, what is for another architecture.
+    ///
+    /// `Recommends` and what dpkg asks beyond relationships, such as files in two packages, are not looked at.
+    pub(super) fn check(&self) -> Result<Vec<String>, IndexError> {
+        let mut problems = self.problems.clone();
+        for record in self.records() {
+            problems.extend(self.unsatisfied(record)?);
+            problems.extend(self.excluded(record)?);
+            let architecture = record.field("Architecture").unwrap_or(self.architecture);
+            if architecture != "all" && architecture != self.architecture {
+                problems.push(format!("`{}` is for {architecture}", record.name));
             }
         }
-        let provided = record.relations("Provides")?.into_iter().flatten();
-        let names = provided.map(|relation| (relation.name, relation.constraint.map(|constraint| constraint.version)));
-        let hit = std::iter::once((record.name, Some(record.version))).chain(names).find_map(|(name, version)| {
-            let mut exclusions = self.excluded.get(name)?.iter();
-            exclusions
-                .find(|exclusion| exclusion.owner.name != record.name && exclusion.relation.accepts_provided(version))
-        });
-        Ok(hit.map(|exclusion| exclusion.conflict(record)))
+        Ok(problems)
     }
 
-    /// Returns the chosen package that an exclusion is about; nobody excludes itself.
-    fn hit_by(&self, exclusion: &Exclusion<'a>) -> Option<Record<'a>> {
-        let relation = &exclusion.relation;
-        let real = self.get(relation.name).filter(|record| relation.accepts(record.version));
-        let provided = self.provided.get(relation.name).into_iter().flatten();
-        let meeting = provided.filter(|(_, version)| relation.accepts_provided(*version)).map(|(record, _)| *record);
-        real.into_iter().chain(meeting).find(|record| record.name != exclusion.owner.name)
-    }
-
-    /// Adds a package.
-    pub(super) fn add(&mut self, record: Record<'a>) -> Result<(), IndexError> {
-        for relation in record.relations("Provides")?.into_iter().flatten() {
-            let version = relation.constraint.map(|constraint| constraint.version);
-            self.provided.entry(relation.name).or_default().push((record, version));
+    fn unsatisfied(&self, record: Record<'a>) -> Result<Vec<String>, IndexError> {
+        let mut problems = Vec::new();
+        for field in ["Pre-Depends", "Depends"] {
+            let groups = record.relations(field)?.into_iter();
+            let open = groups.filter(|alternatives| self.satisfying(alternatives).is_none());
+            problems.extend(open.map(|alternatives| {
+                format!("`{}` depends on `{}`, which is not there", record.name, relation::show(&alternatives))
+            }));
         }
-        for exclusion in self.exclusions(record)? {
-            self.excluded.entry(exclusion.relation.name).or_default().push(exclusion);
-        }
-        self.chosen.insert(record.name, record);
-        Ok(())
+        Ok(problems)
     }
 
-    /// Returns what a package excludes.
-    fn exclusions(&self, record: Record<'a>) -> Result<Vec<Exclusion<'a>>, IndexError> {
-        let mut exclusions = Vec::new();
+    fn excluded(&self, record: Record<'a>) -> Result<Vec<String>, IndexError> {
+        let mut problems = Vec::new();
         for field in ["Conflicts", "Breaks"] {
-            let relations = record.relations(field)?.into_iter().flatten();
-            // One with another architecture's package concerns no image.
-            let relations =
-                relations.filter(|relation| self.is_own(relation.qualifier) || relation.qualifier == Some("any"));
-            exclusions.extend(relations.map(|relation| Exclusion { owner: record, field, relation }));
+            for relation in record.relations(field)?.into_iter().flatten() {
+                // No package excludes itself, whatever it provides.
+                let hits = self.meeting(&relation).filter(|other| other.name != record.name);
+                let problem = |other: Record<'_>| {
+                    format!("`{}` has `{field}: {relation}`, and `{}` is there", record.name, other.name)
+                };
+                problems.extend(hits.map(problem));
+            }
         }
-        Ok(exclusions)
+        Ok(problems)
     }
 
-    /// Whether a real package satisfies a relation (policy section 7.1, and the Multi-Arch specification).
-    pub(super) fn is_met_by(&self, relation: &Relation<'_>, record: Record<'_>) -> bool {
-        let allowed = relation.qualifier == Some("any") && record.field("Multi-Arch") == Some("allowed");
-        (allowed || self.is_own(relation.qualifier)) && relation.accepts(record.version)
-    }
-
-    /// Whether a relation's architecture is the image's, which packages for all architectures count as.
-    fn is_own(&self, qualifier: Option<&str>) -> bool {
-        qualifier.is_none_or(|qualifier| qualifier == "native" || qualifier == self.architecture)
+    /// Returns the packages that satisfy a relation, the real one first.
+    fn meeting(&self, relation: &Relation<'_>) -> impl Iterator<Item = Record<'a>> {
+        let real = self.records.get(relation.name).filter(|record| is_met_by(relation, **record, self.architecture));
+        let provided = self.provided.get(relation.name).into_iter().flatten();
+        let provided = provided
+            .filter(|(record, version)| is_met_by_provided(relation, *record, *version, self.architecture))
+            .map(|(record, _)| *record);
+        real.into_iter().copied().chain(provided)
     }
 }
 
-/// Whether a virtual package satisfies a relation: one with `:any` asks for a real package.
-pub(super) fn is_met_by_provided(relation: &Relation<'_>, version: Option<&str>) -> bool {
-    relation.qualifier != Some("any") && relation.accepts_provided(version)
+/// Whether a real package satisfies a relation (policy section 7.1, and the Multi-Arch specification).
+pub(super) fn is_met_by(relation: &Relation<'_>, record: Record<'_>, architecture: &str) -> bool {
+    relation.name == record.name && is_for(relation, record, architecture) && relation.accepts(record.version)
+}
+
+/// Whether a package satisfies a relation by providing its name, maybe in a version.
+pub(super) fn is_met_by_provided(
+    relation: &Relation<'_>,
+    record: Record<'_>,
+    version: Option<&str>,
+    architecture: &str,
+) -> bool {
+    is_for(relation, record, architecture) && relation.accepts_provided(version)
+}
+
+/// Whether a relation's architecture fits a package: all packages of an image are native to it.
+fn is_for(relation: &Relation<'_>, record: Record<'_>, architecture: &str) -> bool {
+    match relation.qualifier {
+        None | Some("native") => true,
+        Some("any") => record.field("Multi-Arch") == Some("allowed"),
+        Some(other) => other == architecture,
+    }
 }

@@ -35,6 +35,18 @@ pub enum SimpleError {
         /// What is wrong with its JSON.
         source: serde_json::Error,
     },
+    /// An index has a file of that name with another hash.
+    #[error("`{file}` of {index} has {found}, and the lock names {expected}")]
+    Changed {
+        /// The file's name.
+        file: String,
+        /// The index, without credentials.
+        index: String,
+        /// The digest that the index states.
+        found: Digest,
+        /// The digest in the lock.
+        expected: Digest,
+    },
     /// No index has the file.
     #[error("no package index has `{file}` with the locked hash; asked: {}", indexes.join(", "))]
     Missing {
@@ -51,6 +63,7 @@ impl Diagnose for SimpleError {
             Self::File(error) => error.exit(),
             Self::Http(error) => error.exit(),
             Self::Page { .. } => Exit::Network,
+            Self::Changed { .. } => Exit::Integrity,
             Self::Missing { .. } => Exit::Resolution,
         }
     }
@@ -62,6 +75,11 @@ impl Diagnose for SimpleError {
             Self::Page { .. } => {
                 vec!["an index's address usually ends in `/simple`: check the configured one".to_owned()]
             }
+            Self::Changed { .. } => vec![
+                "a published file never changes: compare the lock with its last version, and the index with the one it \
+                 was locked from"
+                    .to_owned(),
+            ],
             Self::Missing { .. } => vec![
                 "configure the index it was locked from, with UV_INDEX, uv.toml or pip.conf".to_owned(),
                 "if it was removed from there, `mlpack lock --update` chooses another version".to_owned(),
@@ -125,13 +143,19 @@ pub fn fetch(
         Some(result) => return Ok(result?),
         None => {}
     }
+    let mut error = SimpleError::Missing { file: package.path.clone(), indexes: indexes.shown() };
     for index in indexes.all() {
         let files = files(http, indexes, index, &package.name)?;
         if let Some(file) = files.iter().find(|file| is_it(file, package)) {
             return Ok(download(&file.url)?);
         }
+        // Another index may still have the file as it was.
+        if let Some(found) = files.iter().filter(|file| file.name == package.path).find_map(|file| file.sha256) {
+            let (file, index, expected) = (package.path.clone(), display(index), package.sha256);
+            error = SimpleError::Changed { file, index, found, expected };
+        }
     }
-    Err(SimpleError::Missing { file: package.path.clone(), indexes: indexes.shown() })
+    Err(error)
 }
 
 fn is_it(file: &File, package: &Package) -> bool {

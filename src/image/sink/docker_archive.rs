@@ -72,7 +72,7 @@ fn add_layer(
     part: &Descriptor,
     layer: &LayerDescription,
 ) -> Result<(), SinkError> {
-    let damaged = || ImageError::Missing { digest: layer.digest };
+    let damaged = || super::damaged(store, layer.digest);
     // An archive names a size before the bytes: a layer that does not tell its own is unpacked once to count.
     let size = match layer.uncompressed {
         Some(size) => size,

@@ -20,6 +20,7 @@ use tempfile::NamedTempFile;
 use super::document::{self, digest_of};
 use super::store::{INDEX_FILE, LAYOUT, LAYOUT_FILE, layout_index};
 use super::{Image, ImageError, ImageStore, REF_NAME, to_json};
+use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
 use crate::fs;
 use crate::layer::header::{BLOCK, Header, padding};
@@ -131,7 +132,14 @@ fn blob_name(descriptor: &Descriptor) -> Result<String, ImageError> {
 fn copy_blob(store: &ImageStore, part: &Descriptor, out: &mut dyn Write, target: &Path) -> Result<(), SinkError> {
     let mut reader = document::open(store.blobs(), part)?;
     let digest = digest_of(part)?;
-    copy(&mut reader, out, target, || ImageError::Missing { digest })
+    copy(&mut reader, out, target, || damaged(store, digest))
+}
+
+/// Says that a blob is not what it must be. It goes, so that the next build or pull brings it again.
+fn damaged(store: &ImageStore, digest: Digest) -> ImageError {
+    // Looking a blob up checks it, and removes it where it is damaged.
+    let _ = store.blobs().get(&digest);
+    ImageError::Missing { digest }
 }
 
 /// Copies all of `reader` to `out`; `damaged` is what a failure to read means.
@@ -224,7 +232,6 @@ fn one_image(store: &ImageStore, descriptor: &Descriptor) -> Result<Image, SinkE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
     use crate::image::validate::tests::{example, settings};
     use crate::image::validate::validate;
     use crate::image::{assemble, index};

@@ -1,3 +1,5 @@
+//! Tests of configuring: small packages in memory, and what their scripts must have made.
+
 use super::*;
 use crate::ecosystem::debian::deb::testing::{self, Tar};
 use crate::ecosystem::debian::deb::unpack;

@@ -15,11 +15,11 @@ use super::control::Control;
 use super::error::{ArchiveError, DebError};
 use super::tarball::{self, EntryKind, tar_error};
 use super::{compression, prune, record, usrmerge};
-use crate::digest::Digest;
 use crate::fetch::derived::Derived;
-use crate::fetch::{Blob, BlobStore};
+use crate::fetch::{Blob, BlobStore, pack};
+use crate::fs;
 use crate::layer;
-use crate::layer::tree::{Source, Tree, TreePath};
+use crate::layer::tree::{Tree, TreePath};
 use crate::lock::Package;
 use crate::platform::Platform;
 
@@ -57,13 +57,13 @@ pub fn unpack(
     platform: Platform,
 ) -> Result<Unpacked, DebError> {
     let key = Derived::key("deb", &(layer::FORMAT, blob.digest));
-    let known = derived.get::<Unpacked>(&key).filter(|unpacked| contents_present(store, &unpacked.tree));
-    let mut unpacked = if let Some(unpacked) = known {
-        unpacked
-    } else {
-        let unpacked = read(store, &package.name, blob)?;
-        derived.put(&key, &unpacked)?;
-        unpacked
+    let mut unpacked = match derived.get::<Unpacked>(&key) {
+        Some(known) if pack::is_whole(store, &known.tree)? => known,
+        _ => {
+            let unpacked = read(store, &package.name, blob)?;
+            derived.put(&key, &unpacked)?;
+            unpacked
+        }
     };
     check_identity(&unpacked.control, package, platform)?;
     prune::prune(&mut unpacked.tree);
@@ -71,17 +71,6 @@ pub fn unpack(
         .map_err(|source| ArchiveError::Path { member: "control".to_owned(), source })
         .map_err(|source| DebError::Archive { package: package.name.clone(), source })?;
     Ok(unpacked)
-}
-
-/// Whether the pack that the tree's contents lie in is still in the store.
-fn contents_present(store: &BlobStore, tree: &Tree) -> bool {
-    let packs = tree.iter().filter_map(|(_, node)| match node.content()?.source {
-        Source::Pack { pack, .. } => Some(pack),
-        _ => None,
-    });
-    let mut packs: Vec<Digest> = packs.collect();
-    packs.dedup();
-    packs.iter().all(|pack| store.has(pack))
 }
 
 fn check_identity(control: &Control, package: &Package, platform: Platform) -> Result<(), DebError> {
@@ -99,7 +88,13 @@ fn check_identity(control: &Control, package: &Package, platform: Platform) -> R
 }
 
 fn read(store: &BlobStore, package: &str, blob: &Blob) -> Result<Unpacked, DebError> {
-    let unsound = |source| DebError::Archive { package: package.to_owned(), source };
+    let unsound = |source| match source {
+        // Contents go to the store as they are read, and a full disk is no fault of the package.
+        ArchiveError::Read { source, .. } if fs::is_full(&source) => {
+            fs::Error { action: "unpack into", path: store.root().to_owned(), source }.into()
+        }
+        source => DebError::Archive { package: package.to_owned(), source },
+    };
     let mut file = blob.open()?;
     let members = ar::members(&mut file, blob.size).map_err(unsound)?;
     let mut files = read_control(&file, &members.control).map_err(unsound)?;
@@ -163,7 +158,8 @@ mod tests {
     use super::super::testing::{self, Tar};
     use super::*;
     use crate::error::{Diagnose as _, Exit};
-    use crate::fetch::{Home, pack};
+    use crate::fetch::Home;
+    use crate::layer::tree::Source;
 
     const CONTROL: &str = "Package: demo\nVersion: 1.0-1\nArchitecture: amd64\nDescription: short\n long\n";
 

@@ -2,6 +2,7 @@
 
 use super::super::index::Index;
 use super::*;
+use crate::error::{Diagnose as _, Exit};
 
 /// Returns a catalog of stanzas: each line is a name, maybe `=version`, and fields separated by `;`.
 fn catalog(lines: &str) -> Catalog {
@@ -95,11 +96,84 @@ fn no_package_conflicts_with_itself_or_another_architecture() {
 }
 
 #[test]
-fn packages_that_exclude_each_other_are_an_error_that_names_them() {
-    let error = chosen("a Depends: b\nb Depends: c\nc=3 Conflicts: v\nd Provides: v", &["d", "a"]).unwrap_err();
-    assert_eq!(error.to_string(), "`c 3` cannot be installed with `d 1`: its `Conflicts` says `v`");
-    assert_eq!(error.hints(), ["it is needed this way: manifest → a → b"]);
+fn packages_that_exclude_each_other_are_an_error_that_proves_it() {
+    let lines = "a Depends: b\nb Depends: c | e\nc=3 Conflicts: v\nd Provides: v\ne Breaks: d (<< 2)\nf";
+    let error = chosen(lines, &["f", "d", "a"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`d` and `a` cannot be installed together: `a 1` depends on `b`, `b 1` depends on `c | e`, `c 3` conflicts with \
+         `v`, which `d 1` provides, and `e 1` breaks `d (<< 2)`, which `d 1` is"
+    );
+    let hint = "leave out one of `d` (for manifest) and `a` (for manifest), or ask for another package in its place";
+    assert_eq!(error.hints(), [hint]);
     assert_eq!(error.exit(), Exit::Resolution);
+}
+
+#[test]
+fn a_conflict_is_searched_for_another_solution() {
+    // Marking takes `c` for `b`, which `d` then excludes.
+    chooses("a Depends: b, d\nb Depends: c | e\nc\nd Conflicts: c\ne", &["a"], &["a=1", "b=1", "d=1", "e=1"]);
+    // Both alternatives of `a` must be the second ones.
+    let lines = "a Depends: b | c, d | e\nb Conflicts: e\nc\nd Depends: x\ne Conflicts: d\nx Conflicts: a, b";
+    chooses(lines, &["a"], &["a=1", "c=1", "e=1"]);
+    // What was tried on the way is not kept.
+    chooses("a Depends: b | c\nb Depends: x, y\nx\ny Conflicts: a\nc", &["a"], &["a=1", "c=1"]);
+}
+
+#[test]
+fn another_version_is_taken_only_where_the_candidate_does_not_fit() {
+    let lines = "a Depends: b (= 1) | c\nb=2\nb=1\nc";
+    chooses(lines, &["a"], &["a=1", "c=1"]);
+    chooses("a Depends: b (= 1)\nb=2\nb=1", &["a"], &["a=1", "b=1"]);
+    chooses("a=1 Depends: b (= 1)\na=2 Depends: b (= 2)\nb=2\nb=1", &["a=1"], &["a=1", "b=1"]);
+    let error = chosen("a Depends: b (= 1)\nb=2\nb=1", &["a", "b=2"]).unwrap_err().to_string();
+    let expected = "`a` and `b (= 2)` cannot be installed together: `a 1` depends on `b (= 1)`, and only one of `b 2` and \
+                    `b 1` can be there";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn equals_are_taken_in_the_order_in_which_apt_knows_them() {
+    // Of two that provide the same, apt prefers what it met last; `b` is met in the dependencies of `a`.
+    let lines = "a Depends: v | b\nc Provides: v\nb Provides: v";
+    chooses(lines, &["a"], &["a=1", "c=1"]);
+    // The order in which they are asked for does not matter.
+    let lines = "x Suggests: q\np Depends: c | d\nq Depends: d\nc\nd";
+    for roots in [["p", "q"], ["q", "p"]] {
+        chooses(lines, &roots, &["d=1", "p=1", "q=1"]);
+    }
+}
+
+#[test]
+fn packages_of_other_architectures_do_not_exist() {
+    chooses("a Depends: b | c\nb Architecture: arm64\nc Architecture: all", &["a"], &["a=1", "c=1"]);
+    chooses("a\nb", &["a", "b [arm64]"], &["a=1"]);
+    chooses("a Depends: v:any\nb Provides: v; Multi-Arch: allowed", &["a"], &["a=1", "b=1"]);
+}
+
+#[test]
+fn what_is_named_alone_must_fit_too() {
+    let catalog = catalog("a Conflicts: b; Depends: gone\nb\nc");
+    let only = |names: &[&str]| {
+        let roots: Vec<_> = names.iter().map(|name| root(name)).collect();
+        resolve_only(&catalog, "amd64", &roots).map(|choices| choices.len())
+    };
+    assert_eq!(only(&["a", "c"]).unwrap(), 2);
+    let error = only(&["a", "b", "c"]).unwrap_err().to_string();
+    assert_eq!(error, "`a` and `b` cannot be installed together: `a 1` conflicts with `b 1`");
+}
+
+#[test]
+fn the_checker_sees_what_is_wrong() {
+    let catalog = catalog("a Depends: b (>= 2)\nb\nc Conflicts: v\nd Provides: v; Architecture: arm64");
+    let records = ["a", "b", "c", "d"].map(|name| catalog.candidate(name).unwrap());
+    let problems = Selection::new("amd64", records).unwrap().check().unwrap();
+    let expected = [
+        "`a` depends on `b (>= 2)`, which is not there",
+        "`c` has `Conflicts: v`, and `d` is there",
+        "`d` is for arm64",
+    ];
+    assert_eq!(problems, expected);
 }
 
 #[test]
@@ -119,7 +193,8 @@ fn a_root_may_ask_for_a_version_or_for_alternatives() {
     let error = chosen(lines, &["a=3"]).unwrap_err().to_string();
     assert_eq!(error, "there is no package `a (= 3)`, which manifest asks for: the archive has 2, 1");
     let error = chosen(lines, &["a=1", "a=2"]).unwrap_err().to_string();
-    assert_eq!(error, "`a` cannot be installed in version 1 and, as manifest asks for, in version 2");
+    let expected = "`a (= 1)` and `a (= 2)` cannot be installed together: only one of `a 2` and `a 1` can be there";
+    assert_eq!(error, expected);
     assert!(matches!(chosen(lines, &["a, b"]), Err(ResolveError::Requirement { .. })));
 }
 
@@ -136,8 +211,10 @@ fn what_is_missing_is_named_with_who_needs_it() {
     assert_eq!(error.to_string(), "there is no package `libgompp1`, which manifest asks for");
     assert_eq!(error.hints(), ["did you mean libgomp1, libgomp2?"]);
     let error = chosen("a Depends: b\nb Depends: c (>= 2) | d\nc", &["a"]).unwrap_err();
-    assert_eq!(error.to_string(), "`b` depends on `c (>= 2) | d`, which nothing can satisfy");
-    assert_eq!(error.hints(), ["it is needed this way: manifest → a → b"]);
+    let expected = "`a` cannot be installed: `a 1` depends on `b`, and `b 1` depends on `c (>= 2) | d`, which nothing can \
+                    satisfy";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.hints(), ["leave out `a` (for manifest), or ask for another package in its place"]);
 }
 
 #[test]

@@ -50,8 +50,8 @@ pub enum ProjectError {
         /// What is wrong with its name.
         source: PathError,
     },
-    /// Something that is neither a file nor a folder.
-    #[error("`{}` is {kind}: only files and folders can be packed", file.display())]
+    /// Something that is neither a file nor a folder, or has no name that an image can hold.
+    #[error("`{}` is {kind}: only files and folders with readable names can be packed", file.display())]
     Kind {
         /// The path.
         file: PathBuf,
@@ -159,24 +159,27 @@ impl Reader<'_> {
     fn add(&self, file: &Path, target: &str, tree: &mut Tree) -> Result<(), ProjectError> {
         for entry in WalkDir::new(file).follow_root_links(true).sort_by_file_name() {
             let entry = entry.map_err(|source| ProjectError::Walk { folder: file.to_owned(), source })?;
-            let inside = entry.path().strip_prefix(file).unwrap_or(entry.path()).to_string_lossy();
-            if is_scrap(&inside) {
+            let refuse = |kind| ProjectError::Kind { file: entry.path().to_owned(), kind };
+            if entry.path_is_symlink() && entry.depth() > 0 {
+                return Err(refuse("a symbolic link"));
+            }
+            let inside = entry.path().strip_prefix(file).unwrap_or(entry.path());
+            let inside = inside.to_str().ok_or_else(|| refuse("named in another encoding than UTF-8"))?;
+            if is_scrap(inside) {
                 continue;
             }
             let target = if inside.is_empty() { target.to_owned() } else { format!("{target}/{inside}") };
             let path = TreePath::new(&target)
                 .map_err(|source| ProjectError::Path { file: entry.path().to_owned(), source })?;
             let metadata = fs::metadata(entry.path())?;
-            let node = if entry.path_is_symlink() && entry.depth() > 0 {
-                return Err(ProjectError::Kind { file: entry.path().to_owned(), kind: "a symbolic link" });
-            } else if metadata.is_dir() {
+            let node = if metadata.is_dir() {
                 Node::directory()
             } else if metadata.is_file() {
                 // Permissions depend on the umask of whoever made the file; only "executable" means something.
                 let mode = if metadata.mode() & 0o100 == 0 { 0o644 } else { 0o755 };
                 Node::file(self.content(entry.path(), &metadata)?, mode)
             } else {
-                return Err(ProjectError::Kind { file: entry.path().to_owned(), kind: "neither a file nor a folder" });
+                return Err(refuse("neither a file nor a folder"));
             };
             tree.insert(path, node);
         }
@@ -231,5 +234,57 @@ fn asset_digest(tree: &Tree) -> Digest {
                 tree.iter().map(|(path, node)| (path, node.content().map(|content| content.digest))).collect();
             Digest::of(&serde_json::to_vec(&listing).expect("paths and digests are plain data"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn read(file: &Path) -> Result<Tree, ProjectError> {
+        let derived = tempfile::tempdir().unwrap();
+        let mut tree = Tree::new();
+        Reader { derived: &Derived::new(derived.path()) }.add(file, "opt/x", &mut tree)?;
+        Ok(tree)
+    }
+
+    #[test]
+    fn permissions_say_only_whether_a_file_is_a_program() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, mode) in [("data", 0o600), ("open", 0o666), ("program", 0o700)] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, name).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("__pycache__")).unwrap();
+        let tree = read(folder.path()).unwrap();
+        let listed: Vec<_> = tree.iter().map(|(path, node)| (path.as_str(), node.mode)).collect();
+        assert_eq!(listed, [("opt/x", 0o755), ("opt/x/data", 0o644), ("opt/x/open", 0o644), ("opt/x/program", 0o755)]);
+    }
+
+    #[test]
+    fn a_link_in_a_folder_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/etc/passwd", folder.path().join("secrets")).unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert!(matches!(error, ProjectError::Kind { kind: "a symbolic link", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_just_changed_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let derived = tempfile::tempdir().unwrap();
+        let derived = Derived::new(derived.path());
+        let file = folder.path().join("model");
+        let digest = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            let mut tree = Tree::new();
+            Reader { derived: &derived }.add(&file, "opt/x", &mut tree).unwrap();
+            tree.get("opt/x").unwrap().content().unwrap().digest
+        };
+        assert_eq!(digest("one"), Digest::of(b"one"));
+        assert_eq!(digest("two"), Digest::of(b"two"));
     }
 }

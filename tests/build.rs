@@ -1,0 +1,288 @@
+//! The whole program, from a manifest to an image, against a small archive of its own: nothing here needs a network.
+//!
+//! The packages hold no modules, so that nothing is compiled and no namespace is needed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mlpack::digest::Digest;
+use mlpack::image::ImageStore;
+use mlpack::image::validate::validate;
+use support::deb::deb;
+use support::debian::{DAY, Demo, Release, now, stanza};
+
+/// What a Python image begins with, by the runtime's description.
+const PACKAGES: [&str; 11] = [
+    "base-files",
+    "base-passwd",
+    "ca-certificates",
+    "libc-bin",
+    "media-types",
+    "netbase",
+    "tzdata",
+    "python3.11",
+    "python3.11-minimal",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+];
+
+const MANIFEST: &str = "apiVersion: mlpack/v1
+name: demo
+version: 1.0.0
+runtime: {language: python, version: '3.11'}
+service: service.py:Demo
+code: [code]
+artifacts: {model: model.bin}
+endpoints:
+  echo: {input: {type: text}, output: {type: text}}
+platforms: [linux/amd64]
+";
+
+const AMD64: u16 = 62;
+const ARM64: u16 = 183;
+
+/// The smallest static program: a header and one segment.
+fn program(machine: u16) -> Vec<u8> {
+    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+    bytes.resize(16, 0);
+    for half in [2, machine] {
+        bytes.extend(half.to_le_bytes());
+    }
+    bytes.extend(1_u32.to_le_bytes());
+    for word in [0x40_0078_u64, 64, 0] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(0_u32.to_le_bytes());
+    for half in [64_u16, 56, 1, 0, 0, 0] {
+        bytes.extend(half.to_le_bytes());
+    }
+    for number in [1_u32, 5] {
+        bytes.extend(number.to_le_bytes());
+    }
+    for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 4096] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes
+}
+
+/// A project, the archive that it is built from, and folders for homes.
+struct Fixture {
+    folder: tempfile::TempDir,
+    demo: Demo,
+    packages: String,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let packages = PACKAGES.map(|name| (name, deb(name, &[(&format!("./usr/share/{name}/data"), name)])));
+        let index: String = packages.iter().map(|(name, deb)| stanza(name, "", deb)).collect();
+        let demo = Demo::named("bookworm", &index, "");
+        for (name, deb) in &packages {
+            demo.put(&format!("pool/{name}_1_amd64.deb"), deb);
+        }
+        let fixture = Self { folder: tempfile::tempdir().unwrap(), demo, packages: index };
+        fixture.write("server", &program(AMD64));
+        fixture.write("project/manifest.yaml", MANIFEST.as_bytes());
+        fixture.write("project/service.py", b"class Demo: pass\n");
+        fixture.write("project/code/a/b.py", b"x = 1\n");
+        fixture.write("project/model.bin", &vec![7; 100_000]);
+        fixture
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        std::fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// `mlpack` in a project's folder with a home of its own.
+    fn command(&self, project: &str, home: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mlpack"));
+        command.current_dir(self.path(project)).args(arguments);
+        command.env("MLPACK_HOME", self.path(home)).env("MLPACK_SERVER", self.path("server"));
+        command.env("MLPACK_DEBIAN_MIRROR", self.demo.address());
+        command.env("MLPACK_DEBIAN_SECURITY_MIRROR", self.demo.address());
+        command.env("MLPACK_DEBIAN_KEYRING", self.demo.keyring()).env_remove("SOURCE_DATE_EPOCH");
+        command
+    }
+
+    /// Runs it, and returns its exit code, result and messages.
+    fn run(&self, project: &str, home: &str, arguments: &[&str]) -> (i32, String, String) {
+        outcome(&mut self.command(project, home, arguments))
+    }
+
+    /// Runs a build that must succeed, and returns its line.
+    fn build(&self, home: &str, arguments: &[&str]) -> String {
+        let (code, line, messages) = self.run("project", home, &[&["build"], arguments].concat());
+        assert_eq!(code, 0, "{messages}");
+        line
+    }
+
+    fn check(&self, home: &str) {
+        let store = ImageStore::at(&self.path(home).join("images")).unwrap();
+        let image = store.find("demo:1.0.0").unwrap();
+        assert_eq!(validate(&store, &image.descriptor).unwrap().images, 1);
+    }
+}
+
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap);
+    entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+}
+
+#[test]
+fn one_lock_gives_one_image_wherever_it_is_built() {
+    let fixture = Fixture::new();
+    let line = fixture.build("home", &[]);
+    fixture.check("home");
+    for file in files(&fixture.path("project")) {
+        let inside = file.strip_prefix(fixture.path("project")).unwrap().to_str().unwrap().to_owned();
+        fixture.write(&format!("elsewhere/{inside}"), &std::fs::read(&file).unwrap());
+    }
+    let built = fixture.command("elsewhere", "other-home", &["build", "--locked"]);
+    let mut surroundings = Command::new("sh");
+    surroundings.args(["-c", "umask 077 && exec \"$0\" \"$@\""]).arg(built.get_program()).args(built.get_args());
+    surroundings.current_dir(built.get_current_dir().unwrap());
+    surroundings.envs(built.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    surroundings.envs([("TZ", "Asia/Tokyo"), ("LC_ALL", "tr_TR.UTF-8"), ("RAYON_NUM_THREADS", "1")]);
+    surroundings.env_remove("SOURCE_DATE_EPOCH");
+    let (code, again, messages) = outcome(&mut surroundings);
+    assert_eq!((code, again), (0, line), "{messages}");
+    fixture.check("other-home");
+}
+
+#[test]
+fn a_build_that_is_not_what_was_locked_says_what_differs() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.run("project", "home", &["build", "--locked"]).0, 3);
+    fixture.build("home", &[]);
+    fixture.write("project/code/a/b.py", b"x = 2\n");
+    let (code, line, messages) = fixture.run("project", "home", &["build", "--locked"]);
+    assert_eq!((code, line.as_str()), (8, ""));
+    assert!(messages.contains("layers that differ: `service`\n"), "{messages}");
+    let (code, ..) = outcome(fixture.command("project", "home", &["build"]).env("SOURCE_DATE_EPOCH", "soon"));
+    assert_eq!(code, 2);
+}
+
+#[test]
+fn what_is_in_the_cache_needs_no_network() {
+    let fixture = Fixture::new();
+    let line = fixture.build("home", &[]);
+    fixture.demo.files.lock().unwrap().clear();
+    std::fs::remove_dir_all(fixture.path("home/images")).unwrap();
+    assert_eq!(fixture.build("home", &["--locked", "--offline"]), line);
+    fixture.check("home");
+    let (code, _, messages) = fixture.run("project", "empty-home", &["build", "--offline"]);
+    assert_eq!(code, 6, "{messages}");
+    assert!(messages.contains("hint: run the command once without `--offline`"), "{messages}");
+}
+
+#[test]
+fn what_the_cache_or_the_store_loses_is_made_again() {
+    let fixture = Fixture::new();
+    let line = fixture.build("home", &[]);
+    let cut = |path: &Path| std::fs::write(path, &std::fs::read(path).unwrap()[..100]).unwrap();
+    let model = format!("home/images/blobs/sha256/{}", largest_layer(&fixture));
+    cut(&fixture.path(&model));
+    assert_eq!(fixture.build("home", &["--locked"]), line);
+    fixture.check("home");
+    for lost in ["home/cache/blobs", "home/cache/derived", "home/images", "home/cache"] {
+        std::fs::remove_dir_all(fixture.path(lost)).unwrap();
+        assert_eq!(fixture.build("home", &["--locked"]), line, "{lost}");
+        fixture.check("home");
+    }
+    for blob in files(&fixture.path("home/cache/blobs")) {
+        let mut bytes = std::fs::read(&blob).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&blob, bytes).unwrap();
+    }
+    std::fs::remove_dir_all(fixture.path("home/images")).unwrap();
+    assert_eq!(fixture.build("home", &["--locked"]), line);
+    fixture.check("home");
+}
+
+/// The digest of the image's largest layer.
+fn largest_layer(fixture: &Fixture) -> String {
+    let store = ImageStore::at(&fixture.path("home/images")).unwrap();
+    let image = store.read(&store.find("demo:1.0.0").unwrap().descriptor).unwrap();
+    image.layers().iter().max_by_key(|layer| layer.size).unwrap().digest.hex()
+}
+
+#[test]
+fn an_older_archive_is_refused_even_after_the_manifest_changed() {
+    let fixture = Fixture::new();
+    fixture.build("home", &[]);
+    let lock = std::fs::read(fixture.path("project/mlpack.lock")).unwrap();
+    let old = Release { packages: &fixture.packages, date: now() - DAY, ..Release::new("bookworm") };
+    fixture.demo.publish(&old);
+    let changed = MANIFEST.replace("platforms:", "system: {packages: [tzdata]}\nplatforms:");
+    fixture.write("project/manifest.yaml", changed.as_bytes());
+    assert_eq!(fixture.run("project", "new-home", &["build"]).0, 3);
+    let (code, _, messages) = fixture.run("project", "new-home", &["lock", "--update"]);
+    assert_eq!(code, 5, "{messages}");
+    assert_eq!(std::fs::read(fixture.path("project/mlpack.lock")).unwrap(), lock);
+}
+
+#[test]
+fn two_manifests_of_one_folder_have_a_lock_each() {
+    let fixture = Fixture::new();
+    fixture.build("home", &[]);
+    fixture.write("project/small.yaml", MANIFEST.replace("artifacts: {model: model.bin}\n", "").as_bytes());
+    fixture.build("home", &["small.yaml", "--tag", "small"]);
+    fixture.build("home", &["small.yaml", "--tag", "small", "--locked"]);
+    fixture.build("home", &["--locked"]);
+    assert!(fixture.path("project/small.lock").exists());
+}
+
+#[test]
+fn each_platform_gets_the_server_that_is_made_for_it() {
+    let fixture = Fixture::new();
+    fixture.write("arm64", &program(ARM64));
+    let line = fixture.build("home", &[]);
+    let servers = [fixture.path("arm64"), fixture.path("server")].map(|path| path.display().to_string()).join(":");
+    let mut command = fixture.command("project", "home", &["build", "--locked"]);
+    let (code, again, messages) = outcome(command.env("MLPACK_SERVER", servers));
+    assert_eq!((code, again), (0, line), "{messages}");
+}
+
+#[test]
+fn mistakes_are_told_before_anything_is_built() {
+    let fixture = Fixture::new();
+    for (arguments, code, message) in [
+        (&["--tag", "Bad Name"][..], 2, "error: `Bad Name` is not an image name"),
+        (&["--output", "ftp:x"], 2, "error: unknown output `ftp:x`"),
+        (&["--platform", "linux/arm64"], 1, "is not a static program for linux/arm64\nhint: build it with"),
+    ] {
+        let (found, line, messages) = fixture.run("project", "home", &[&["build"], arguments].concat());
+        assert_eq!((found, line.as_str()), (code, ""), "{messages}");
+        assert!(messages.contains(message), "{messages}");
+    }
+    assert!(!fixture.path("project/mlpack.lock").exists());
+}
+
+#[test]
+fn every_output_is_the_image_that_was_built() {
+    let fixture = Fixture::new();
+    let outputs = ["--output", "oci:layout", "--output", "oci-archive:a.tar", "--output", "docker-archive:d.tar"];
+    fixture.build("home", &outputs);
+    let layout = ImageStore::at(&fixture.path("project/layout")).unwrap();
+    validate(&layout, &layout.find("demo:1.0.0").unwrap().descriptor).unwrap();
+    let digest = |name: &str| Digest::of(&std::fs::read(fixture.path("project").join(name)).unwrap());
+    let first = ["a.tar", "d.tar"].map(digest);
+    fixture.build("home", &outputs);
+    assert_eq!(["a.tar", "d.tar"].map(digest), first);
+}

@@ -1,0 +1,280 @@
+//! R, end to end: the example predicts as R does in process, every type goes there and back, and a service that misbehaves
+//! gives a clear error while the server stays up.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::support::engine::Engine;
+use crate::support::http::{Answer, get, post, try_get};
+use crate::support::process::{Running, free_port};
+use crate::support::project::{Prepared, example_r, tiny_r};
+use crate::support::run;
+use crate::support::scratch::Scratch;
+
+/// Calls the service as its files stand in the image, with all names at once and with each alone.
+const PREDICT: &str = r#"
+setwd("/opt/mlpack/app")
+sys.source("service.R", globalenv())
+contract <- jsonlite::read_json("/opt/mlpack/service.json")
+path <- function(kind) function(name) contract[[kind]][[name]]$path
+state <- load(list(artifact = path("artifacts"), dataset = path("datasets")))
+names <- unlist(jsonlite::read_json("/given/names.json"))
+bits <- function(number) paste(rev(format(writeBin(number, raw(), endian = "little"))), collapse = "")
+ask <- function(names) {
+  found <- classify(state, data.frame(name = names))
+  Map(list, found$label, vapply(found$probability, bits, ""))
+}
+alone <- lapply(names, function(name) ask(name)[[1L]])
+cat(jsonlite::toJSON(list(unname(ask(names)), alone), auto_unbox = TRUE))
+"#;
+
+/// A prediction, with the probability as the bits of its number.
+type Prediction = (String, String);
+
+#[derive(Deserialize)]
+struct Predictions {
+    rows: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    label: String,
+    /// As it is written: the standard library reads it exactly.
+    probability: Box<RawValue>,
+}
+
+struct Served {
+    process: Running,
+    url: String,
+}
+
+impl Served {
+    /// Serves a project's copy once it listens.
+    fn launch(manifest: &Path, home: &Path) -> Self {
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}");
+        let mut command = crate::support::mlpack(home);
+        command.arg("serve").arg(manifest).args(["--offline", "--port", &port.to_string()]);
+        let mut process = Running::start(&command);
+        process.wait_until("the server is live", || {
+            try_get(&format!("{url}/livez")).filter(|answer| answer.status == 200)
+        });
+        Self { process, url }
+    }
+
+    /// Serves a project's copy once its worker is ready.
+    fn start(project: &Prepared) -> Self {
+        let mut served = Self::launch(&project.copy().path("manifest.yaml"), project.home());
+        served.wait_until_ready();
+        served
+    }
+
+    fn wait_until_ready(&mut self) {
+        let url = format!("{}/readyz", self.url);
+        self.process.wait_until("a worker is ready", || try_get(&url).filter(|answer| answer.status == 200));
+    }
+
+    fn post(&self, endpoint: &str, value: &Value) -> Answer {
+        post(&format!("{}/{endpoint}", self.url), value)
+    }
+}
+
+/// Builds a project's image into an archive that every engine can load.
+fn archive(project: &Prepared, folder: &Path) -> PathBuf {
+    let file = folder.join("image.tar");
+    let output = format!("docker-archive:{}", file.display());
+    let options = ["--offline", "--compression", "gzip", "--output", &output];
+    let built = run(project.copy().command(project.home(), "build").args(options));
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    file
+}
+
+#[test]
+fn the_container_predicts_as_r_does_in_process() {
+    let folder = Scratch::new();
+    let podman = Engine::podman();
+    let image = podman.load(&archive(example_r(), &folder));
+
+    let names = held_out();
+    fs::write(folder.join("names.json"), json!(names).to_string()).unwrap();
+    fs::write(folder.join("predict.R"), PREDICT).unwrap();
+    let volume = format!("{}:/given:ro", folder.display());
+    let printed =
+        podman.output(&image, &["--volume", &volume, "--tmpfs=/tmp"], &["/usr/bin/Rscript", "/given/predict.R"]);
+    let [together, alone]: [Vec<Prediction>; 2] = serde_json::from_str(&printed).unwrap();
+
+    let container = podman.serve(&image);
+    let ask = |names: &[String]| {
+        let rows: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        read(&post(&format!("{}/classify", container.url), &json!({ "rows": rows })).body)
+    };
+    assert_eq!(ask(&names), together);
+    assert_eq!(names.iter().flat_map(|name| ask(std::slice::from_ref(name))).collect::<Vec<_>>(), alone);
+    let version = podman.output(&image, &[], &["/usr/bin/R", "--version"]);
+    assert!(version.starts_with("R version 4.2"), "{version}");
+    let left =
+        r#"cat(file.exists("/usr/share/R/doc", "/usr/lib/R/site-library/Rcpp/include", "/usr/lib/R/library/base/R"))"#;
+    assert_eq!(podman.output(&image, &["--tmpfs=/tmp"], &["/usr/bin/Rscript", "-e", left]), "FALSE FALSE TRUE");
+}
+
+fn held_out() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/b2x-r/data/held_out.csv");
+    let text = fs::read_to_string(path).unwrap();
+    // Each line is a name, in quotes where it holds a comma or quotes, and a label.
+    let name = |line: &str| {
+        let name = line.rsplit_once(',').unwrap().0;
+        let quoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+        quoted.map_or_else(|| name.to_owned(), |name| name.replace("\"\"", "\""))
+    };
+    text.lines().skip(1).map(name).collect()
+}
+
+fn read(body: &str) -> Vec<Prediction> {
+    let answer: Predictions = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    let bits = |row: Row| (row.label, format!("{:016x}", row.probability.get().parse::<f64>().unwrap().to_bits()));
+    answer.rows.into_iter().map(bits).collect()
+}
+
+/// Docker mounts nothing at `/tmp` of a read-only container.
+#[test]
+fn r_starts_where_only_shared_memory_can_be_written() {
+    let folder = Scratch::new();
+    let docker = Engine::docker();
+    let container = docker.serve(&docker.load(&archive(tiny_r(), &folder)));
+    assert_eq!(post(&format!("{}/call", container.url), &json!({"echo": "here"})).json(), "here");
+    assert_eq!(container.stop(), "0");
+}
+
+#[test]
+fn every_type_goes_there_and_back() {
+    let served = Served::start(tiny_r());
+    let full = json!({"s": "ąž\n", "i": -1_099_511_627_776_i64, "n": 1.5, "b": true, "d": "1969-12-31",
+        "t": "2023-11-14T22:13:20.123456Z", "c": "y", "sn": "", "in": -2_147_483_648_i64, "nn": 0.1, "bn": false,
+        "dn": "2026-11-23", "tn": "1969-12-31T23:59:59.999999Z", "cn": "x"});
+    let mut bare = full.clone();
+    for name in ["sn", "in", "nn", "bn", "dn", "tn", "cn"] {
+        bare[name] = Value::Null;
+    }
+    for rows in [json!({"rows": [full, bare]}), json!({"rows": [bare]}), json!({"rows": [full]})] {
+        let answer = served.post("echo", &rows);
+        assert_eq!((answer.status, answer.json()), (200, rows));
+    }
+    let array = json!({"tensor": [[[1.0, 2.0], [3.0, 4.0], [5.0, 6.5]]]});
+    assert_eq!(served.post("tensor", &array).json(), array);
+    let value = json!({"a": [1, 2.5, null, "ž"], "b": {"c": true}});
+    assert_eq!(served.post("call", &json!({"echo": value})).json(), value);
+    let huge = served.post("echo", &json!({"rows": [{"i": 9_007_199_254_740_993_i64}]}));
+    assert_eq!(huge.status, 422, "{huge:?}");
+}
+
+#[test]
+fn what_a_service_does_wrong_is_told_apart_and_leaves_the_server_up() {
+    let mut served = Served::start(tiny_r());
+    let refused = served.post("call", &json!({"do": "refuse"}));
+    assert_eq!((refused.status, &refused.json()["error"]["message"]), (422, &json!("too young")));
+    for (what, said) in [
+        ("fail", "non-numeric argument to mathematical function in `log(\\\"a\\\")`"),
+        ("allocate", "cannot allocate"),
+        ("missing", "the R package `notthere` is not in the image"),
+    ] {
+        let answer = served.post("call", &json!({"do": what}));
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (500, &json!("model_failed")), "{answer:?}");
+        assert!(!answer.body.contains(said), "{answer:?}");
+        served.process.wait_for_log(said);
+    }
+    served.process.wait_for_log("at inner(value)");
+    for (rows, said) in [
+        (json!(["rows"]), "the model gave 3 rows for 1"),
+        (json!(["columns"]), "the columns must be `y`, not `z`"),
+        (json!(["missing"]), "column `y` has a missing value in row 1"),
+        (json!(["type"]), "column `y` must be of type number, not `character`"),
+    ] {
+        let answer = served.post("wrong", &json!({"rows": [{"what": rows[0]}]}));
+        assert_eq!(answer.status, 500, "{answer:?}");
+        served.process.wait_for_log(said);
+    }
+    assert_eq!(served.post("call", &json!({"echo": 4})).json(), 4);
+}
+
+#[test]
+fn a_worker_that_hangs_or_quits_is_replaced_and_prints_are_only_logged() {
+    let mut served = Served::start(tiny_r());
+    assert_eq!(served.post("call", &json!({"do": "print"})).json(), "printed");
+    served.process.wait_for_log("the last line");
+    for (what, status, code) in [("quit", 500, "worker_died"), ("hang", 504, "timeout")] {
+        let answer = served.post("call", &json!({"do": what}));
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (status, &json!(code)), "{answer:?}");
+        served.wait_until_ready();
+        assert_eq!(served.post("call", &json!({"echo": 4})).json(), 4);
+    }
+}
+
+#[test]
+fn a_service_that_cannot_be_loaded_says_why_and_the_server_lives() {
+    for (from, to, said) in [
+        (
+            "  list()",
+            "  library(notthere)",
+            "the R package `notthere` is not in the image: name it in `runtime.packages`",
+        ),
+        ("  list()", "  bundle$artifact(\"model\")", "there is no artifact `model`"),
+        ("call <- function(state, value) {", "call <- function(state value) {", "unexpected symbol"),
+        ("wrong <- function", "other <- function", "the service file has no function `wrong`"),
+    ] {
+        let project = tiny_r().copy();
+        project.edit("service.R", from, to);
+        let mut served = Served::launch(&project.path("manifest.yaml"), tiny_r().home());
+        served.process.wait_for_log(said);
+        assert_eq!(get(&format!("{}/readyz", served.url)).status, 503);
+        assert_eq!(get(&format!("{}/livez", served.url)).status, 200);
+    }
+}
+
+#[test]
+fn packages_that_debian_lacks_are_named_together() {
+    let project = tiny_r().copy();
+    fs::remove_file(project.path("mlpack.lock")).unwrap();
+    project.edit("manifest.yaml", "packages: [tibble]", "packages: [\"tibble>=99\", Tibble, nosuchpackage]");
+    let output = run(&mut project.command(tiny_r().home(), "lock"));
+    output.expect_error(
+        4,
+        &[
+            "`Tibble`, which the manifest asks for: the package is called `tibble`",
+            "`nosuchpackage`, which the manifest asks for: the release has no such package",
+            "`tibble (>= 99)`, which the manifest asks for: the release has ",
+        ],
+    );
+}
+
+#[test]
+fn a_description_and_a_lock_of_renv_are_read() {
+    let description = "Package: served\nVersion: 1\nDepends: R (>= 4.2)\nImports:\n    tibble (>= 3.0)\n";
+    let renv =
+        r#"{"R": {"Version": "4.2.2"}, "Packages": {"mine": {"Package": "mine", "Version": "1", "Source": "Local"}}}"#;
+    let project = tiny_r().copy();
+    project.write("DESCRIPTION", description);
+    project.write("renv.lock", renv);
+    project.edit("manifest.yaml", "packages: [tibble]", "packages: DESCRIPTION");
+    fs::remove_file(project.path("mlpack.lock")).unwrap();
+    let lock = |project: &crate::support::project::Project| run(&mut project.command(tiny_r().home(), "lock"));
+    assert_eq!(lock(&project).code, 0);
+    assert!(project.read("mlpack.lock").contains("name = \"r-cran-tibble\""));
+    fs::remove_file(project.path("mlpack.lock")).unwrap();
+    project.edit("manifest.yaml", "packages: DESCRIPTION", "packages: renv.lock");
+    lock(&project).expect_error(3, &["renv.lock", "neither CRAN nor Bioconductor: `mine` (Local)"]);
+}
+
+#[test]
+fn no_x_and_nothing_that_only_compilers_need_is_chosen() {
+    let lock = example_r().lock();
+    let names: Vec<_> = lock.packages.iter().map(|package| &*package.name).collect();
+    for name in ["libx11-6", "libtcl8.6", "libcairo2", "r-cran-rcppeigen", "r-base-dev", "gcc"] {
+        assert!(!names.contains(&name), "{name}");
+    }
+    let blas = lock.libraries.iter().find(|library| library.soname == "libblas.so.3").unwrap();
+    assert_eq!(blas.provider, "deb:libblas3");
+}

@@ -1,0 +1,34 @@
+# Does all that a service can do wrong, and knows all types.
+
+load <- function(bundle) {
+  list()
+}
+
+call <- function(state, value) {
+  if (!is.null(value$echo)) return(value$echo)
+  inner <- function(value) switch(value$do,
+    allocate = double(1e12),
+    fail = log("a"),
+    hang = system("sleep 1000"),
+    missing = library(notthere),
+    print = {
+      for (line in 1:1e5) cat(strrep("x", 99), "\n", sep = "")
+      message("the last line")
+      "printed"
+    },
+    quit = quit("no", 3),
+    refuse = stop(errorCondition("too young", class = "input_error"))
+  )
+  inner(value)
+}
+
+echo <- function(state, rows) tibble::as_tibble(rows)
+
+tensor <- function(state, values) {
+  stopifnot(is.array(values), dim(values)[2:3] == c(3L, 2L), values[1, 2, 1] == 3)
+  values
+}
+
+wrong <- function(state, rows) {
+  switch(rows$what[1L], rows = list(y = c(1, 2, 3)), columns = list(z = 1), missing = list(y = NA_real_), type = list(y = "a"))
+}
