@@ -86,8 +86,7 @@ impl Why {
             }
         }
         let text: Vec<_> = answers.iter().map(text).collect();
-        terminal.result(&text.join("\n\n"), &answers);
-        Ok(())
+        terminal.result(&text.join("\n\n"), &answers)
     }
 
     fn packages<'a>(

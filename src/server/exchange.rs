@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -136,10 +136,19 @@ impl Exchange {
         http::finish(&self.app, response)
     }
 
+    /// Returns whether some of the body is left unread, so that no other request can follow on the connection.
+    fn is_unread(&self, code: Code) -> bool {
+        let untouched = self.body.as_ref().is_some_and(|body| !body.is_end_stream());
+        untouched || matches!(code, Code::BodyTooLarge | Code::BodyTimeout)
+    }
+
     fn refuse(&self, failure: &Failure) -> Response {
         let mut response = (self.speaker.failure)(failure, &self.id);
         if matches!(failure.code, Code::QueueFull | Code::NotReady | Code::Draining) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.is_unread(failure.code) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
