@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -136,16 +136,26 @@ impl Exchange {
         http::finish(&self.app, response)
     }
 
+    /// Returns whether some of the body is left unread, so that no other request can follow on the connection.
+    fn is_unread(&self, code: Code) -> bool {
+        let untouched = self.body.as_ref().is_some_and(|body| !body.is_end_stream());
+        untouched || matches!(code, Code::BodyTooLarge | Code::BodyTimeout)
+    }
+
     fn refuse(&self, failure: &Failure) -> Response {
         let mut response = (self.speaker.failure)(failure, &self.id);
         if matches!(failure.code, Code::QueueFull | Code::NotReady | Code::Draining) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.is_unread(failure.code) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
     fn record(&self, response: &Response, code: Option<Code>) -> Record<'_> {
         let path = self.parts.uri.path();
+        let (trace_id, parent_id) = trace(&self.parts.headers).unzip();
         Record {
             method: self.parts.method.as_str(),
             // Paths that reach this far are ASCII.
@@ -157,8 +167,8 @@ impl Exchange {
             rows: self.rows,
             duration_ms: self.start.elapsed().as_micros() as f64 / 1e3,
             request_id: self.id.to_str().unwrap_or_default(),
-            trace_id: trace(&self.parts.headers).map(|(trace, _)| trace),
-            parent_id: trace(&self.parts.headers).map(|(_, parent)| parent),
+            trace_id,
+            parent_id,
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum Level {
 
 /// Bytes that may wait to be written.
 const MAX_WAITING: usize = 8 << 20;
+/// How long the thread lets lines gather before it writes them: under load, waking it for each would cost more than the line.
+const GATHERING: Duration = Duration::from_millis(5);
 /// Bytes that the buffers keep between writes.
 const KEPT_BUFFER: usize = 1 << 20;
 
@@ -115,11 +117,11 @@ impl Log {
             lines.dropped += 1;
             return;
         }
-        lines.waiting.extend_from_slice(line);
-        // While the thread writes it needs no waking: it looks again by itself.
-        if lines.writing == 0 {
+        // Only the first line needs to wake the thread: it takes all that have come until it writes.
+        if lines.waiting.is_empty() {
             self.changed.notify_all();
         }
+        lines.waiting.extend_from_slice(line);
     }
 
     fn write_all(&self) {
@@ -144,6 +146,9 @@ impl Log {
         while lines.waiting.is_empty() {
             lines = self.changed.wait(lines).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(lines);
+        std::thread::sleep(GATHERING);
+        let mut lines = self.lock();
         buffer.clear();
         buffer.shrink_to(KEPT_BUFFER);
         std::mem::swap(buffer, &mut lines.waiting);

@@ -98,3 +98,23 @@ fn protocols_that_are_turned_off_have_no_routes() {
     assert_eq!(server.get("/").1["protocols"], json!(["seldon"]));
     assert_eq!(server.post("/predict", &json!({"rows": [{"x": 1}]})).0, 200);
 }
+
+#[test]
+fn a_connection_with_an_unread_body_is_said_to_close() {
+    let data = table(&[column("x", "integer", json!({}))]);
+    let server = Service::new(CODE).endpoint("predict", &data, &data).start();
+    let closes = |path: &str, media_type: &str| {
+        let length = 17_u32 << 20;
+        let mut connection = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        std::io::Write::write_all(&mut connection, head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut connection, &mut answer).unwrap();
+        answer.contains("connection: close")
+    };
+    assert!(closes("/nothing", "application/json"));
+    assert!(closes("/predict", "text/csv"));
+    assert!(closes("/predict", "application/json"));
+}

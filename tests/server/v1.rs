@@ -207,3 +207,18 @@ fn each_of_the_two_can_be_on_alone() {
     assert!(server.get("/v1/models/test").1.get("ready").is_none());
     assert_eq!(server.post("/v1/models/test:explain", &json!({"instances": [[1, 2]]})).0, 404);
 }
+
+#[test]
+fn short_bodies_do_not_become_long_work() {
+    let server = service().start();
+    let many = vec!["x"; 5000];
+    let (status, answer) = server.post("/v1/models/shout:predict", &json!({ "instances": many }));
+    assert!(status == 400 && answer["error"].as_str().unwrap().contains("at most 4096 instances"), "{answer}");
+    let tensor = json!({"name": "x", "shape": [5000], "datatype": "BYTES", "data": many});
+    assert_eq!(server.post("/v2/models/shout/infer", &json!({"inputs": [tensor]})).0, 400);
+    let context = json!({"a": "x".repeat(1 << 20)});
+    let examples = vec![json!({}); 1000];
+    let (status, answer) =
+        server.post("/v1/models/classify:classify", &json!({"context": context, "examples": examples}));
+    assert!(status == 400 && answer["error"].as_str().unwrap().contains("less `context`"), "{answer}");
+}

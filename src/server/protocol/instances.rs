@@ -17,6 +17,9 @@ use crate::server::validate::{self, Dialect, TableReader, TensorReader};
 /// How all of them write values, Python's `NaN` among them.
 pub(super) const DIALECT: Dialect = Dialect { lists: true, drop_unknown: false, non_finite: true };
 
+/// How many instances a request may have where each is a call of its own.
+pub(super) const MAX_CALLS: usize = 4096;
+
 /// What a request asks for.
 pub(super) struct Asked {
     /// What to call the endpoint with.
@@ -44,6 +47,9 @@ pub(super) fn instances(form: &Form, dialect: Dialect, place: &str, text: &str) 
     let items: Vec<&RawValue> = validate::envelope(text.as_bytes())?;
     if items.is_empty() {
         return Err(invalid(place, "must have at least one instance"));
+    }
+    if items.len() > MAX_CALLS {
+        return Err(invalid(place, &format!("must have at most {MAX_CALLS} instances")));
     }
     let items = items.into_iter().enumerate();
     let payloads = items.map(|(number, item)| lone(form, dialect, &format!("{place}/{number}"), item.get()));

@@ -119,12 +119,13 @@ impl<'a> TableReader<'a> {
     /// Takes `names` as the order of lists.
     fn order(&mut self, names: &[String]) {
         self.order.clear();
+        let mut seen = vec![false; self.schema.rules.len()];
         for (guess, name) in names.iter().enumerate() {
             let position = self.schema.position(name, guess);
-            if position.is_none() {
-                self.unknown(&[&name]);
-            } else if self.order.contains(&position) {
-                self.add(&[&name], "stands twice");
+            match position {
+                None => self.unknown(&[&name]),
+                Some(position) if std::mem::replace(&mut seen[position], true) => self.add(&[&name], "stands twice"),
+                Some(_) => {}
             }
             self.order.push(position);
         }

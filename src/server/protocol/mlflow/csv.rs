@@ -3,11 +3,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use crate::server::contract::{Rule, Schema};
 use crate::server::data::Table;
 use crate::server::failure::{Code, Failure};
+use crate::server::render;
 use crate::server::validate::{Dialect, TableReader};
 use crate::service::ColumnType;
 
@@ -19,34 +18,38 @@ pub(super) fn read(schema: &Schema, dialect: Dialect, body: &[u8]) -> Result<Tab
     let names: Vec<String> = header.into_iter().map(Cow::into_owned).collect();
     let rules: Vec<Option<&Rule>> =
         names.iter().enumerate().map(|(guess, name)| Some(&schema.rules[schema.position(name, guess)?])).collect();
-    let mut rows = Vec::new();
+    let mut rows = b"[".to_vec();
     while let Some(record) = records.next()? {
-        let values = record.into_iter().enumerate();
-        let row = values.map(|(position, text)| value(rules.get(position).copied().flatten(), text)).collect();
-        rows.push(Value::Array(row));
+        if rows.len() > 1 {
+            rows.push(b',');
+        }
+        render::list(&mut rows, *b"[]", record.into_iter().enumerate(), |rows, (position, text)| {
+            write(rows, rules.get(position).copied().flatten(), &text);
+        });
     }
-    TableReader::new(schema, dialect).rows("", &Value::Array(rows).to_string(), Some(&names))
+    rows.push(b']');
+    let rows = String::from_utf8(rows).expect("JSON is UTF-8");
+    TableReader::new(schema, dialect).rows("", &rows, Some(&names))
 }
 
 fn malformed(message: &str) -> Failure {
     Failure::new(Code::MalformedBody, message)
 }
 
-/// Turns a field into what its column takes; what cannot be turned stays a text, which the column then refuses.
-fn value(rule: Option<&Rule>, text: Cow<'_, str>) -> Value {
-    let Some(rule) = rule else { return Value::Null };
+/// Writes a field as what its column takes; what is none stays a text, which the column then refuses.
+fn write(out: &mut Vec<u8>, rule: Option<&Rule>, text: &str) {
+    let Some(rule) = rule else { return render::scalar(out, ()) };
     if text.is_empty() && (rule.nullable || rule.kind != ColumnType::String) {
-        return Value::Null;
+        return render::scalar(out, ());
     }
-    let number = |text: &str| text.trim().parse().ok().and_then(serde_json::Number::from_f64).map(Value::Number);
-    let found = match rule.kind {
-        ColumnType::Number => number(&text),
-        ColumnType::Integer => text.trim().parse().ok().map(|number: i64| number.into()).or_else(|| number(&text)),
-        ColumnType::Boolean if text.eq_ignore_ascii_case("true") => Some(true.into()),
-        ColumnType::Boolean if text.eq_ignore_ascii_case("false") => Some(false.into()),
-        _ => None,
-    };
-    found.unwrap_or_else(|| Value::String(text.into_owned()))
+    let number = || text.trim().parse().ok().filter(|number: &f64| number.is_finite());
+    match rule.kind {
+        ColumnType::Integer if let Ok(number) = text.trim().parse::<i64>() => render::scalar(out, number),
+        ColumnType::Integer | ColumnType::Number if let Some(number) = number() => render::scalar(out, number),
+        ColumnType::Boolean if text.eq_ignore_ascii_case("true") => render::scalar(out, true),
+        ColumnType::Boolean if text.eq_ignore_ascii_case("false") => render::scalar(out, false),
+        _ => render::scalar(out, text),
+    }
 }
 
 /// The records that are left.

@@ -23,8 +23,8 @@ use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::instances::{self, Asked, DIALECT, Rows, invalid};
 use super::{Protocol, models};
@@ -128,7 +128,8 @@ struct Invocation<'a> {
 #[derive(Deserialize)]
 struct Split<'a> {
     /// Names, or the numbers that a data frame without names has.
-    columns: Option<Vec<Value>>,
+    #[serde(borrow)]
+    columns: Option<&'a RawValue>,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -185,8 +186,7 @@ fn read_json(form: &Form, body: &[u8]) -> Result<Asked, Failure> {
     };
     match (input, form) {
         (Some(Input::Split(split)), Form::Table(schema)) => {
-            let names = split.columns.map(|names| names.iter().map(|name| Some(name.as_str()?.to_owned())).collect());
-            let names: Option<Vec<String>> = names.flatten();
+            let names: Option<Vec<String>> = split.columns.and_then(|names| serde_json::from_str(names.get()).ok());
             let reader = TableReader::new(schema, LENIENT);
             let table = reader.rows("/dataframe_split/data", split.data.get(), names.as_deref())?;
             Ok(Asked::whole(Payload::Table(table)))

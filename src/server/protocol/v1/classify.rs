@@ -16,7 +16,7 @@ use crate::server::contract::{Endpoint, Form, Rule, Schema};
 use crate::server::data::{Payload, Table};
 use crate::server::exchange::{Call, Reply};
 use crate::server::failure::{Code, Failure};
-use crate::server::protocol::instances::DIALECT;
+use crate::server::protocol::instances::{DIALECT, invalid};
 use crate::server::render::{self, Cells};
 use crate::server::validate::{self, TableReader};
 use crate::service::ColumnType;
@@ -48,9 +48,18 @@ pub(super) fn read(app: &App, endpoint: usize, verb: Verb, body: Bytes) -> Resul
     Ok(Call { endpoint, payloads: vec![Payload::Table(table)], style: verb })
 }
 
+/// Bytes that examples may have once the common features stand in each: a short body must not become a long one.
+const MAX_MERGED: usize = 64 << 20;
+/// Bytes that an example takes besides its features.
+const EXAMPLE_SIZE: usize = 512;
+
 /// Puts the common features into every example that does not have its own.
 fn merge(request: &Classify<'_>) -> Result<String, Failure> {
     let mut examples: Vec<BTreeMap<String, &RawValue>> = validate::envelope(request.examples.get().as_bytes())?;
+    let context: usize = request.context.iter().map(|(name, value)| name.len() + value.get().len()).sum();
+    if (context + EXAMPLE_SIZE).saturating_mul(examples.len()) > MAX_MERGED {
+        return Err(invalid("/examples", "must be fewer, or have less `context`"));
+    }
     for example in &mut examples {
         for (name, value) in &request.context {
             example.entry(name.clone()).or_insert(value);

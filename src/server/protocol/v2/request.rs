@@ -12,6 +12,7 @@ use crate::server::contract::{Endpoint, Form, Schema};
 use crate::server::data::{Payload, Table, Tensor, size};
 use crate::server::exchange::Call;
 use crate::server::failure::{Code, Detail, Failure};
+use crate::server::protocol::instances::MAX_CALLS;
 use crate::server::protocol::tensors::Kind;
 use crate::server::validate::{self, Dialect, Elements, Grid, TableReader, TensorReader};
 use crate::service::Dtype;
@@ -159,9 +160,9 @@ fn payloads(endpoint: &Endpoint, mut inputs: Vec<Given<'_>>) -> Result<Vec<Paylo
     if input.shape.iter().try_fold(1_usize, |count, length| count.checked_mul(*length)) != Some(texts.len()) {
         return Err(invalid(&input.place, "must have as many elements as its shape says"));
     }
-    let several = matches!(endpoint.output, Form::Json | Form::Text | Form::Binary { .. });
-    if texts.is_empty() || (texts.len() > 1 && !several) {
-        return Err(invalid(&input.place, if several { "must not be empty" } else { "must be one element" }));
+    let most = if matches!(endpoint.output, Form::Table(_) | Form::Tensor { .. }) { 1 } else { MAX_CALLS };
+    if texts.is_empty() || texts.len() > most {
+        return Err(invalid(&input.place, &format!("must have at least one element and at most {most}")));
     }
     let payload = |text| content(&endpoint.input, text, &input).map(Payload::Bytes);
     texts.into_iter().map(payload).collect()
