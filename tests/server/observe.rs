@@ -103,7 +103,7 @@ fn protocols_that_are_turned_off_have_no_routes() {
 fn a_connection_with_an_unread_body_is_said_to_close() {
     let data = table(&[column("x", "integer", json!({}))]);
     let server = Service::new(CODE).endpoint("predict", &data, &data).start();
-    let closes = |path: &str, media_type: &str| {
+    let assert_closes = |path: &str, media_type: &str| {
         let length = 17_u32 << 20;
         let mut connection = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
         let head = format!(
@@ -112,9 +112,9 @@ fn a_connection_with_an_unread_body_is_said_to_close() {
         std::io::Write::write_all(&mut connection, head.as_bytes()).unwrap();
         let mut answer = String::new();
         std::io::Read::read_to_string(&mut connection, &mut answer).unwrap();
-        answer.contains("connection: close")
+        assert!(answer.contains("connection: close"), "{answer}");
     };
-    assert!(closes("/nothing", "application/json"));
-    assert!(closes("/predict", "text/csv"));
-    assert!(closes("/predict", "application/json"));
+    assert_closes("/nothing", "application/json");
+    assert_closes("/predict", "text/csv");
+    assert_closes("/predict", "application/json");
 }
