@@ -1,6 +1,5 @@
 //! podman and Docker, each with a storage of its own, and the containers that they run.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +26,7 @@ pub struct Engine {
     command: Vec<String>,
     run: &'static [&'static str],
     daemon: Option<Running>,
-    _folder: Scratch,
+    _folders: Vec<Scratch>,
 }
 
 /// A running container.
@@ -41,10 +40,10 @@ pub struct Container<'a> {
 impl Engine {
     /// Returns podman.
     pub fn podman() -> Self {
-        let folder = Scratch::new();
-        let (root, state) = (folder.join("storage"), folder.join("state"));
-        let command = ["podman", "--root", &shown(&root), "--runroot", &shown(&state)].map(str::to_owned).to_vec();
-        Self { command, run: &PODMAN_RUN, daemon: None, _folder: folder }
+        // podman refuses a folder for its state whose path has more than 50 characters, wherever the sources lie.
+        let (storage, state) = (Scratch::new(), Scratch::open_to_all());
+        let command = ["podman", "--root", &shown(&storage), "--runroot", &shown(&state)].map(str::to_owned).to_vec();
+        Self { command, run: &PODMAN_RUN, daemon: None, _folders: vec![storage, state] }
     }
 
     /// Returns Docker, with a daemon of its own.
@@ -62,7 +61,7 @@ impl Engine {
                 .arg(folder.join("pid")),
         );
         let command = vec!["docker".to_owned(), "--host".to_owned(), socket];
-        let mut engine = Self { command, run: &DOCKER_RUN, daemon: None, _folder: folder };
+        let mut engine = Self { command, run: &DOCKER_RUN, daemon: None, _folders: vec![folder] };
         daemon.wait_until("the daemon answers", || (run(engine.command().arg("info")).code == 0).then_some(()));
         engine.daemon = Some(daemon);
         engine
@@ -147,6 +146,5 @@ impl Drop for Container<'_> {
 }
 
 fn shown(path: &Path) -> String {
-    fs::create_dir_all(path).unwrap();
-    path.to_str().unwrap().to_owned()
+    path.to_str().expect("scratch folders have plain names").to_owned()
 }
