@@ -12,6 +12,7 @@ mod keys;
 mod names;
 mod paths;
 mod reader;
+mod repositories;
 mod schema;
 mod sections;
 mod text;
@@ -84,6 +85,26 @@ pub struct Runtime {
     pub version: String,
     /// The packages to install.
     pub packages: Packages,
+    /// The repositories of R packages, by name.
+    pub repositories: BTreeMap<String, Repository>,
+}
+
+/// A CRAN-like repository, which holds `src/contrib`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repository {
+    /// Where it is; without a place, whoever runs mlpack configures it by its name.
+    pub place: Option<Place>,
+    /// The day of its snapshot, as `2026-11-23`: it takes the place of `{date}` in an address.
+    pub date: Option<String>,
+}
+
+/// Where a repository is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An http or https address without credentials; `{date}` stands for the repository's date.
+    Address(String),
+    /// A folder: absolute, inside the project.
+    Folder(PathBuf),
 }
 
 /// A language.
@@ -121,6 +142,8 @@ pub enum Packages {
 pub struct System {
     /// Debian packages beyond those found by themselves.
     pub packages: Vec<String>,
+    /// Debian packages that compiling packages of the language needs beyond those found by themselves.
+    pub build: Vec<String>,
     /// How system libraries are found.
     pub libraries: Libraries,
 }

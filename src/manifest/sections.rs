@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::document::Value;
 use super::names::{self, Rule};
 use super::reader::{Cursor, Fields, Read, Refused, all};
+use super::repositories::repositories;
 use super::text::shown;
 use super::{AssetFile, Image, Language, Libraries, Manifest, Packages, Runtime, ServiceFile, System};
 use super::{endpoints, keys, paths, units};
@@ -22,7 +23,7 @@ pub(super) fn manifest(cursor: Cursor<'_>) -> Read<Manifest> {
     let license = fields.optional("license", license);
     let language = language(&fields);
     let runtime = fields.required("runtime", |cursor| runtime(cursor, language));
-    let system = fields.or("system", System::default(), system);
+    let system = fields.or("system", System::default(), |cursor| system(cursor, language));
     let service = fields.required("service", |cursor| service(cursor, language));
     let code = fields.or("code", Vec::new(), code);
     let artifacts = fields.or("artifacts", BTreeMap::new(), assets);
@@ -71,7 +72,8 @@ fn runtime(cursor: Cursor<'_>, known: Option<Language>) -> Read<Runtime> {
     let language = fields.required("language", |cursor| cursor.choice(keys::LANGUAGES));
     let version = fields.required("version", |cursor| cursor.named(&names::LANGUAGE_VERSION));
     let packages = fields.or("packages", Packages::None, |cursor| packages(cursor, known));
-    Ok(Runtime { language: language?, version: version?, packages: packages? })
+    let repositories = fields.or("repositories", BTreeMap::new(), |cursor| repositories(cursor, known));
+    Ok(Runtime { language: language?, version: version?, packages: packages?, repositories: repositories? })
 }
 
 fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Read<Packages> {
@@ -115,11 +117,20 @@ fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
     }))
 }
 
-fn system(cursor: Cursor<'_>) -> Read<System> {
+fn system(cursor: Cursor<'_>, language: Option<Language>) -> Read<System> {
     let fields = cursor.fields(keys::SYSTEM)?;
     let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
     let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
-    Ok(System { packages: packages?, libraries: libraries? })
+    let build = fields.or("build", Vec::new(), |cursor| build(cursor, language));
+    Ok(System { packages: packages?, build: build?, libraries: libraries? })
+}
+
+/// Only R packages are compiled.
+fn build(cursor: Cursor<'_>, language: Option<Language>) -> Read<Vec<String>> {
+    if language == Some(Language::Python) {
+        return cursor.refuse_key("`build` is for R", "remove it: Python packages are taken as wheels");
+    }
+    list(cursor, &names::DEBIAN_PACKAGE)
 }
 
 fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> {

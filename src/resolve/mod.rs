@@ -13,7 +13,9 @@ pub mod request;
 mod sources;
 pub mod why;
 
+use crate::compile;
 use crate::ecosystem::Worlds;
+use crate::ecosystem::cran;
 use crate::ecosystem::debian::{Archive, Root};
 use crate::error::Result;
 use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
@@ -41,9 +43,12 @@ pub fn resolve(
     known: &[Release],
 ) -> Result<PlatformLock> {
     let archive = worlds.archive(known)?;
-    let mut packages = worlds.resolve_language(manifest, &archive)?;
+    let chosen = worlds.resolve_language(manifest, &archive)?;
+    let compilation = compile::lock(manifest, worlds, &archive, &chosen)?;
+    let mut packages = chosen.packages;
     let system = system_packages(manifest, runtime, &archive, &packages)?;
     add(&mut packages, system);
+    replaced(&packages)?;
     let mut libraries = Vec::new();
     if manifest.system.libraries == Libraries::Elf {
         let found = libraries::close(&Request { manifest, runtime, worlds, archive: &archive }, &packages)?;
@@ -57,6 +62,7 @@ pub fn resolve(
         date: releases.iter().map(|release| release.date).max().unwrap_or_default(),
         server,
         image: None,
+        compilation,
         releases,
         packages,
         libraries,
@@ -76,7 +82,10 @@ fn system_packages(
 ) -> Result<Vec<Package>> {
     let root = |relation: &String, reason: &str| Root { relation: relation.clone(), reason: reason.to_owned() };
     let base = runtime.base.iter().map(|name| root(name, "base"));
-    let own: Vec<_> = base.chain(runtime.packages.iter().map(|name| root(name, "runtime"))).collect();
+    // A package that the interpreter's worker needs may be a repository's instead of Debian's.
+    let is_own = |name: &&String| !language.iter().any(|package| cran::stands_for(package, name));
+    let interpreter = runtime.packages.iter().filter(is_own).map(|name| root(name, "runtime"));
+    let own: Vec<_> = base.chain(interpreter).collect();
     let named: Vec<_> = manifest.system.packages.iter().map(|name| root(name, "manifest")).collect();
     if manifest.system.libraries != Libraries::Elf {
         let debs = language.iter().filter(|package| package.kind == PackageKind::Deb);
@@ -86,6 +95,15 @@ fn system_packages(
     let mut packages = archive.resolve_only(&own)?;
     add(&mut packages, archive.resolve(&named)?);
     Ok(packages)
+}
+
+/// Fails where an R package of a repository would be in the image beside Debian's package of it.
+fn replaced(packages: &[Package]) -> Result<(), cran::CranError> {
+    let twice = |deb: &&Package| packages.iter().any(|package| cran::stands_for(package, &deb.name));
+    match packages.iter().filter(|package| package.kind == PackageKind::Deb).find(twice) {
+        Some(deb) => Err(cran::CranError::Twice { package: deb.name.clone() }),
+        None => Ok(()),
+    }
 }
 
 /// Adds packages without those that are there, which take on their reasons.
