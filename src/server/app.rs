@@ -15,6 +15,7 @@ use super::failure::{Code, Failure};
 use super::init::Reaper;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
+use super::worker::template::Template;
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -32,6 +33,8 @@ pub struct App {
     pub queue: Queue,
     /// Starts and reaps workers.
     pub reaper: Reaper,
+    /// What workers are forked from.
+    pub template: Template,
     /// What has been counted since the start.
     pub metrics: Metrics,
     /// How many workers there should be.
@@ -67,6 +70,7 @@ impl App {
             endpoints,
             queue,
             reaper: Reaper::default(),
+            template: Template::new(server.preload, workers),
             workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),
