@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::debian::configure;
 use super::debian::sources::{APT_FOLDER, Configured};
 use super::debian::{self, Archive, Debs, Mirrors, Pool};
 use super::pypi::{self, Requirements, Wheels};
@@ -18,7 +19,7 @@ use crate::fetch::http::Http;
 use crate::fetch::{Blob, BlobStore, Home, pack};
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Package, PackageKind, Release};
-use crate::manifest::{Manifest, Packages};
+use crate::manifest::{Manifest, Packages, Scripts};
 use crate::platform::Platform;
 use crate::runtime::Runtime;
 use crate::vendor::Vendored;
@@ -146,10 +147,14 @@ impl Worlds {
         packages.par_iter().zip(&blobs).map(unpack).collect()
     }
 
-    /// Returns the unpacked Debian packages with their control data and maintainer scripts.
-    pub fn debs(&self, unpacked: &[Unpacked]) -> Result<Vec<(Package, debian::deb::Unpacked)>> {
+    /// Returns what the maintainer scripts of the unpacked Debian packages would make, as the manifest asks for it.
+    pub fn configure(&self, unpacked: &[Unpacked], manifest: &Manifest) -> Result<configure::Configured> {
         let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
-        debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect()
+        let debs: Vec<_> =
+            debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect::<Result<_>>()?;
+        let denies_scripts = manifest.system.scripts == Scripts::Deny;
+        let settings = configure::Settings { platform: self.platform, user: manifest.image.user, denies_scripts };
+        Ok(configure::configure(&debs, &self.blobs, &settings)?)
     }
 
     /// Returns the ELF objects of a tree.
