@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::{Answer, Queue, Request};
+use super::batch::{Answer, Limits, Queue, Request};
 use super::contract::{ContractError, Endpoint};
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -59,8 +59,8 @@ impl App {
         let workers =
             options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
         let server = &service.server;
-        let batch = endpoints.iter().map(|endpoint| endpoint.batch);
-        let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
+        let limits = service.endpoints.values().map(|endpoint| Limits::new(endpoint, server));
+        let queue = Queue::new(limits, server.max_queue as usize, workers);
         Ok(Self {
             openapi: openapi::document(&service).to_string().into(),
             metrics: Metrics::new(endpoints.len()),
