@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::{Answer, Queue, Request};
+use super::batch::{self, Answer, Queue, Request};
 use super::contract::{ContractError, Endpoint};
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -71,8 +71,8 @@ impl App {
         let mut limits = options.limits.clone();
         limits.fit_to_open_files();
         let server = &service.server;
-        let batch = endpoints.iter().map(|endpoint| endpoint.batch);
-        let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
+        let lanes = service.endpoints.values().map(|endpoint| batch::Limits::new(endpoint, server));
+        let queue = Queue::new(lanes, server.max_queue as usize, workers);
         Ok(Self {
             openapi: openapi::document(&service).to_string().into(),
             metrics: Metrics::new(endpoints.len()),
