@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::Auth;
-use super::batch::{Answer, Queue, Request};
+use super::batch::{self, Answer, Queue, Request};
 use super::contract::{ContractError, Endpoint};
 use super::cors::Origins;
 use super::data::Payload;
@@ -74,8 +74,8 @@ impl App {
         let mut limits = options.limits.clone();
         limits.fit_to_open_files();
         let server = &service.server;
-        let batch = endpoints.iter().map(|endpoint| endpoint.batch);
-        let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
+        let lanes = service.endpoints.values().map(|endpoint| batch::Limits::new(endpoint, server));
+        let queue = Queue::new(lanes, server.max_queue as usize, workers);
         let mut document = openapi::document(&service);
         if let Some(auth) = &auth {
             auth.describe(&mut document);

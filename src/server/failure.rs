@@ -40,6 +40,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidInput,
     QueueFull,
+    Overloaded,
     ModelFailed,
     InvalidOutput,
     WorkerDied,
@@ -50,7 +51,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedBody,
         Self::Unauthenticated,
         Self::InvalidCredentials,
@@ -62,6 +63,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::InvalidInput,
         Self::QueueFull,
+        Self::Overloaded,
         Self::ModelFailed,
         Self::InvalidOutput,
         Self::WorkerDied,
@@ -93,6 +95,7 @@ impl Code {
             Self::UnsupportedMediaType => ("unsupported_media_type", 415),
             Self::InvalidInput => ("invalid_input", 422),
             Self::QueueFull => ("queue_full", 429),
+            Self::Overloaded => ("overloaded", 429),
             Self::ModelFailed => ("model_failed", 500),
             Self::InvalidOutput => ("invalid_output", 500),
             Self::WorkerDied => ("worker_died", 500),

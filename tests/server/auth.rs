@@ -89,11 +89,13 @@ fn each_protocol_refuses_in_its_own_form_and_health_is_open() {
     assert!(server.healthcheck());
 }
 
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A key that signs tokens, as a member of a key set.
 struct Signer {
     algorithm: &'static str,
     jwk: Value,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
 }
 
 fn text(bytes: &[u8]) -> String {
