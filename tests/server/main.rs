@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod auth;
 mod batching;
 mod connections;
 mod forking;
@@ -9,6 +10,7 @@ mod mlflow;
 mod observe;
 mod seldon;
 mod support;
+mod tls;
 mod v1;
 mod v2;
 
