@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use mlpack::error::{Diagnose as _, Exit};
-use mlpack::manifest::{self, Language, Libraries, Manifest, Packages};
+use mlpack::manifest::{self, Essential, Language, Libraries, Manifest, Packages, Place, Scripts, System};
 use mlpack::service::{ColumnType, Data, Dtype, Protocol};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -163,7 +163,11 @@ fn reads_every_field() {
     assert_eq!(manifest.description, "Tells companies from persons.\nBy name.");
     assert_eq!(manifest.runtime.language, Language::Python);
     assert_eq!(manifest.runtime.packages, Packages::File(root.join("requirements.txt")));
-    assert_eq!(manifest.system.libraries, Libraries::Depends);
+    let System { packages, build, pins, libraries, essential, scripts } = manifest.system;
+    assert!(build.is_empty(), "it is for R");
+    assert_eq!(packages, ["libgomp1", "libssl3=3.0.11-1~deb12u2", "openssl/bookworm", "libx11-6 (>= 2:1.8)"]);
+    assert_eq!(pins, ["tzdata/bookworm"]);
+    assert_eq!((libraries, essential, scripts), (Libraries::Depends, Essential::Full, Scripts::Deny));
     assert_eq!(manifest.service.file, root.join("service.py"));
     assert_eq!(manifest.code, [PathBuf::from("lib"), PathBuf::from("helper.py")]);
     assert_eq!(manifest.artifacts["model"].path, root.join("models/model.joblib"));
@@ -174,11 +178,27 @@ fn reads_every_field() {
     assert_eq!((columns[1].kind, columns[1].maximum), (ColumnType::Integer, Some(150.0)));
     let Data::Tensor { dtype, shape } = &manifest.endpoints["embed"].output else { panic!("a tensor") };
     assert_eq!((*dtype, shape.as_slice()), (Dtype::Float32, &[None, None, Some(3)][..]));
+    let score = &manifest.endpoints["score"];
+    assert_eq!((score.max_batch_rows, score.max_batch_bytes, score.latency_ms), (Some(32), Some(8 << 20), Some(50)));
     assert_eq!((manifest.server.workers, manifest.server.timeout_ms), (Some(2), 500));
     assert_eq!((manifest.server.max_body_bytes, manifest.server.startup_timeout_ms), (1 << 20, 120_000));
+    assert_eq!(manifest.server.preload, Some(true));
     assert_eq!(manifest.server.protocols, [Protocol::V2, Protocol::Mlflow].into());
     assert_eq!((manifest.image.user, manifest.image.env["OMP_NUM_THREADS"].as_str()), (0, "1"));
     assert_eq!(manifest.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64", "linux/arm64"]);
+}
+
+#[test]
+fn reads_what_is_for_r_alone() {
+    let project = project();
+    fs::write(project.path().join("project/service.R"), "").unwrap();
+    let manifest = load(&project, include_str!("manifest/full-r.json")).unwrap();
+    let place = |name: &str| manifest.runtime.repositories[name].place.clone();
+    assert_eq!(place("cran"), Some(Place::Address("https://example.org/cran/{date}".to_owned())));
+    assert_eq!(place("ours"), Some(Place::Folder(manifest.root.join("lib"))));
+    assert_eq!(place("elsewhere"), None);
+    assert_eq!(manifest.runtime.repositories["cran"].date.as_deref(), Some("2026-11-23"));
+    assert_eq!(manifest.system.build, ["libxml2-dev"]);
 }
 
 #[test]
@@ -186,6 +206,7 @@ fn fills_in_what_is_left_out() {
     let project = project();
     let manifest = load(&project, minimal().to_string()).unwrap();
     assert_eq!(manifest.runtime.packages, Packages::None);
+    assert_eq!(manifest.system, System::default());
     assert_eq!(manifest.system.libraries, Libraries::Elf);
     assert_eq!(manifest.image.user, 10001);
     assert_eq!(manifest.server, mlpack::service::Server::default());
@@ -234,12 +255,15 @@ fn a_contract_with_a_null_default_survives_its_file() {
     assert_eq!(back, manifest.endpoints);
 }
 
-/// Every key of the schema stands in `full.json`, and nothing else does.
+/// Every key of the schema stands in `full.json` or `full-r.json`, and nothing else does.
 #[test]
 fn the_schema_and_the_full_manifest_have_the_same_keys() {
     let (mut described, mut written) = (BTreeSet::new(), BTreeSet::new());
     schema_keys(&manifest::json_schema(), "", &mut described);
-    value_keys(&manifest::json_schema(), &full(), "", &mut written);
+    let full_r = serde_json::from_str(include_str!("manifest/full-r.json")).unwrap();
+    for manifest in [full(), full_r] {
+        value_keys(&manifest::json_schema(), &manifest, "", &mut written);
+    }
     assert_eq!(described, written);
 }
 

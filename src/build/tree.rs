@@ -7,6 +7,7 @@ use crate::compile;
 use crate::ecosystem::Unpacked;
 use crate::error::Result;
 use crate::fs;
+use crate::inventory::reasons;
 use crate::layer::FIXED_MTIME;
 use crate::layer::tree::{Content, Node, Source, Tree, TreePath};
 use crate::lock::PlatformLock;
@@ -27,8 +28,7 @@ pub(super) struct Part {
 
 /// The parts that no file of the project touches.
 pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
-    compile::reproduce(inputs.worlds, &lock.packages, lock.compilation.as_ref())?;
-    let mut unpacked = inputs.worlds.unpack(&lock.packages)?;
+    let mut unpacked = compile::unpack(inputs.worlds, lock)?;
     for package in &mut unpacked {
         package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
     }
@@ -38,7 +38,9 @@ pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Resu
     if let Some(tree) = bytecode::compile(inputs, &unpacked, whole)? {
         parts.push(Part { name: "bytecode".to_owned(), tree });
     }
-    parts.push(Part { name: "system".to_owned(), tree: system.top });
+    let mut top = system.top;
+    top.insert(path(reasons::FILE), Node::file(Content::inline(reasons::write(lock)), 0o644));
+    parts.push(Part { name: "system".to_owned(), tree: top });
     parts.push(Part { name: "server".to_owned(), tree: server(inputs, lock) });
     for part in &mut parts {
         clamp(&mut part.tree, lock.date);

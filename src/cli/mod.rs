@@ -5,6 +5,7 @@ mod gc;
 mod images;
 mod init;
 mod inspect;
+mod layers;
 mod lock;
 mod login;
 mod push;
@@ -14,6 +15,7 @@ mod serve;
 mod tag;
 mod terminal;
 mod text;
+mod vendor;
 mod why;
 mod workspace;
 
@@ -40,6 +42,7 @@ enum Command {
     Lock(lock::Lock),
     Build(build::Build),
     Serve(serve::Serve),
+    Vendor(vendor::Vendor),
     Push(push::Push),
     Pull(push::Pull),
     Login(login::Login),
@@ -84,6 +87,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<()> {
         Command::Lock(command) => command.run(terminal),
         Command::Build(command) => command.run(terminal),
         Command::Serve(command) => command.run(terminal),
+        Command::Vendor(command) => command.run(terminal),
         Command::Push(command) => command.run(terminal),
         Command::Pull(command) => command.run(terminal),
         Command::Login(command) => command.run(terminal),

@@ -6,7 +6,7 @@
 //!
 //! Compiling is part of making a lock, because only the objects tell which libraries they need: [`lock`]. The lock records
 //! the compilers and the digest of what came out; a build takes that from the cache, or compiles again and compares:
-//! [`reproduce`]. Nothing of the compilers reaches the image.
+//! [`unpack`]. Nothing of the compilers reaches the image.
 
 mod error;
 mod failure;
@@ -20,9 +20,9 @@ use std::collections::BTreeMap;
 
 use crate::digest::Digest;
 use crate::ecosystem::debian::Archive;
-use crate::ecosystem::{Chosen, Worlds, cran};
+use crate::ecosystem::{Chosen, Unpacked, Worlds, cran};
 use crate::error::Result;
-use crate::lock::{Compilation, Package, PackageKind};
+use crate::lock::{Compilation, Package, PackageKind, PlatformLock};
 use crate::manifest::Manifest;
 use crate::platform::Platform;
 pub use error::CompileError;
@@ -46,9 +46,16 @@ pub fn lock(manifest: &Manifest, worlds: &Worlds, archive: &Archive, chosen: &Ch
     Ok(Some(Compilation { results, packages }))
 }
 
-/// Makes sure that `worlds` can unpack the sources of a lock, compiled to the files that it names.
-pub fn reproduce(worlds: &Worlds, packages: &[Package], compilation: Option<&Compilation>) -> Result<()> {
-    let Some(compilation) = compilation else { return Ok(()) };
+/// Unpacks the packages of a lock, its sources compiled to the files that it names.
+pub fn unpack(worlds: &Worlds, lock: &PlatformLock) -> Result<Vec<Unpacked>> {
+    if let Some(compilation) = &lock.compilation {
+        reproduce(worlds, &lock.packages, compilation)?;
+    }
+    worlds.unpack(&lock.packages)
+}
+
+/// Makes sure that `worlds` can unpack the sources among `packages`.
+fn reproduce(worlds: &Worlds, packages: &[Package], compilation: &Compilation) -> Result<()> {
     let headers = compilation.packages.iter().filter(|package| package.kind == PackageKind::R);
     let debs = compilation.packages.iter().filter(|package| is_header(package));
     let plan = Plan::new(worlds, &packages.iter().chain(headers).chain(debs).collect::<Vec<_>>())?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Job, Plan};
 use crate::ecosystem::cran::system;
+use crate::ecosystem::debian::pin::package_name;
 use crate::ecosystem::debian::{Archive, Root};
 use crate::error::Result;
 use crate::lock::Package;
@@ -63,7 +64,13 @@ fn own<'a>(manifest: &Manifest, archive: &Archive, plan: &'a Plan) -> Result<Vec
             None => system::required(&job.description),
         };
         let found = found.into_iter().filter(is_there);
-        (job, found.chain(job.debian.clone()).chain(manifest.system.build.clone()).collect())
+        (
+            job,
+            found
+                .chain(job.debian.clone())
+                .chain(manifest.system.build.iter().map(|text| package_name(text).to_owned()))
+                .collect(),
+        )
     };
     Ok(plan.jobs.values().map(needs).collect())
 }

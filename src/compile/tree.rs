@@ -5,13 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use super::tools;
 use crate::digest::Digest;
-use crate::ecosystem::debian::configure::{self, Settings};
 use crate::ecosystem::{Unpacked, Worlds};
 use crate::error::Result;
 use crate::event::Event;
 use crate::fetch::derived::Derived;
 use crate::layer::tree::Tree;
 use crate::lock::Package;
+use crate::manifest::Scripts;
 
 /// The user that compilers run as; it has no file of its own.
 const USER: u32 = 10001;
@@ -62,9 +62,8 @@ impl<'a> Trees<'a> {
 
     /// Returns what goes below and above the packages.
     fn configure(&self, unpacked: &[Unpacked]) -> Result<(Tree, Tree)> {
-        let debs = self.worlds.debs(unpacked)?;
-        let settings = Settings { platform: self.worlds.platform(), user: USER };
-        let configured = configure::configure(&debs, self.worlds.blobs(), &settings)?;
+        // Whatever the manifest says of scripts, it says of the image.
+        let configured = self.worlds.configure(unpacked, USER, Scripts::default())?;
         for warning in &configured.warnings {
             self.worlds.report().event(Event::Detail { message: warning.to_string() });
         }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::debian::configure;
 use super::debian::sources::{APT_FOLDER, Configured};
-use super::debian::{self, Archive, Debs, Mirrors, Pool};
+use super::debian::{Archive, Debs, Mirrors, Pool};
 use super::pypi::{self, Requirements, Wheels};
 use super::{Ecosystem, cran};
 use crate::digest::Digest;
@@ -16,13 +17,14 @@ use crate::error::Result;
 use crate::event::Report;
 use crate::fetch::derived::Derived;
 use crate::fetch::http::Http;
-use crate::fetch::{BlobStore, Home};
+use crate::fetch::{Blob, BlobStore, Home};
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Package, PackageKind, Release};
-use crate::manifest::{Manifest, Packages};
+use crate::manifest::{Manifest, Packages, Scripts};
 use crate::platform::Platform;
 use crate::runtime::Runtime;
 use crate::sandbox::layout;
+use crate::vendor::Vendored;
 
 /// Files that are fetched at a time: enough to keep a mirror busy, few enough to be welcome there.
 const DOWNLOADS: usize = 8;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub uv: Option<PathBuf>,
     /// Addresses of R's repositories, by name.
     pub r_repositories: Vec<(String, String)>,
+    /// Inputs that are taken from where they were vendored, not from mirrors.
+    pub vendored: Option<Arc<Vendored>>,
 }
 
 /// The language's packages that a manifest asks for.
@@ -68,6 +72,7 @@ pub struct Worlds {
     wheels: Option<Wheels>,
     r_packages: cran::RPackages,
     debs: Debs,
+    vendored: Option<Arc<Vendored>>,
 }
 
 /// Where the Debian archive is.
@@ -105,7 +110,8 @@ impl Worlds {
             _ => None,
         };
         let r_packages = cran::RPackages::new(home, http, manifest, &settings.r_repositories)?;
-        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, r_packages, debs })
+        let vendored = settings.vendored.clone();
+        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, r_packages, debs, vendored })
     }
 
     /// Opens the Debian archive; `known` is what a lock that is replaced says of it.
@@ -138,12 +144,26 @@ impl Worlds {
         Ok(Chosen { packages, headers })
     }
 
+    /// Fetches packages' files, several at a time, in the order given.
+    pub fn fetch(&self, packages: &[Package]) -> Result<Vec<Blob>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(DOWNLOADS).build().expect("threads can be started");
+        pool.install(|| packages.par_iter().map(|package| self.file(package)).collect())
+    }
+
+    /// Returns a package's file: from the cache, from where it was vendored, or from its mirror or index.
+    fn file(&self, package: &Package) -> Result<Blob> {
+        if let Some(vendored) = &self.vendored
+            && self.blobs.get(&package.sha256)?.is_none()
+            && let Some(blob) = vendored.fetch(&self.blobs, package.sha256, package.size)?
+        {
+            return Ok(blob);
+        }
+        self.world(package.kind)?.fetch(package)
+    }
+
     /// Fetches and unpacks packages, several at a time, in the order given.
     pub fn unpack(&self, packages: &[Package]) -> Result<Vec<Unpacked>> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(DOWNLOADS).build().expect("threads can be started");
-        let blobs: Vec<_> = pool.install(|| {
-            packages.par_iter().map(|package| self.world(package.kind)?.fetch(package)).collect::<Result<_>>()
-        })?;
+        let blobs = self.fetch(packages)?;
         let unpack = |(package, blob): (&Package, _)| {
             let tree = self.world(package.kind)?.unpack(package, blob)?;
             Ok(Unpacked { package: package.clone(), tree })
@@ -151,10 +171,14 @@ impl Worlds {
         packages.par_iter().zip(&blobs).map(unpack).collect()
     }
 
-    /// Returns the unpacked Debian packages with their control data and maintainer scripts.
-    pub fn debs(&self, unpacked: &[Unpacked]) -> Result<Vec<(Package, debian::deb::Unpacked)>> {
+    /// Returns what the maintainer scripts of the unpacked Debian packages would make; `user` is the account's number.
+    pub fn configure(&self, unpacked: &[Unpacked], user: u32, scripts: Scripts) -> Result<configure::Configured> {
         let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
-        debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect()
+        let debs: Vec<_> =
+            debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect::<Result<_>>()?;
+        let denies_scripts = scripts == Scripts::Deny;
+        let settings = configure::Settings { platform: self.platform, user, denies_scripts };
+        Ok(configure::configure(&debs, &self.blobs, &settings)?)
     }
 
     /// Returns the ELF objects of a tree.

@@ -53,6 +53,8 @@ const fn optional(name: &'static str, form: Form, about: &'static str) -> Key {
 
 pub(super) const LANGUAGES: &[&str] = &["python", "r"];
 pub(super) const LIBRARIES: &[&str] = &["elf", "depends", "none"];
+pub(super) const ESSENTIAL: &[&str] = &["auto", "full", "none"];
+pub(super) const SCRIPTS: &[&str] = &["allow", "deny"];
 pub(super) const PLATFORMS: &[&str] = &["linux/amd64", "linux/arm64"];
 pub(super) const TASKS: &[&str] =
     &["classification", "regression", "ranking", "anomaly", "clustering", "forecast", "embedding", "custom"];
@@ -131,7 +133,12 @@ pub(super) const SYSTEM: &[Key] = &[
     optional(
         "packages",
         Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
-        "Debian packages beyond what is found by itself.",
+        "Debian packages beyond what is found by itself: `name`, `name=version`, `name/release` or `name (>= version)`.",
+    ),
+    optional(
+        "pins",
+        Form::List(&Form::Named(&names::DEBIAN_PIN)),
+        "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",
     ),
     optional(
         "build",
@@ -142,6 +149,16 @@ pub(super) const SYSTEM: &[Key] = &[
         "libraries",
         Form::Choice(LIBRARIES),
         "How system libraries are found: from the packages' ELF files, from all that Debian's packages depend on, or not at all.",
+    ),
+    optional(
+        "essential",
+        Form::Choice(ESSENTIAL),
+        "Which of Debian's essential packages are there: those that scripts in the image use, all, or none.",
+    ),
+    optional(
+        "scripts",
+        Form::Choice(SCRIPTS),
+        "Whether maintainer scripts that are not emulated are told of, or an error.",
     ),
 ];
 
@@ -162,6 +179,21 @@ pub(super) const ENDPOINT: &[Key] = &[
         "batch",
         Form::Boolean,
         "Whether waiting requests may be merged by row into one call; when left out, they are wherever the data has rows.",
+    ),
+    optional(
+        "max_batch_rows",
+        Form::Integer(1, MAX_ROWS),
+        "How many rows a merged call may have, in place of the server's limit.",
+    ),
+    optional(
+        "max_batch_bytes",
+        Form::Text,
+        "How large a merged call may be, such as `8MiB`, in place of the server's limit.",
+    ),
+    optional(
+        "latency",
+        Form::Text,
+        "How long an answer should take at the most, such as `50ms`: merged calls are kept small enough, and requests that would have to wait too long are refused at once.",
     ),
 ];
 
@@ -226,10 +258,16 @@ pub(super) const SERVER: &[Key] = &[
     ),
     optional("timeout", Form::Text, "How long one call of the model may take, such as `30s`."),
     optional("max_batch_rows", Form::Integer(1, MAX_ROWS), "How many rows a merged call may have."),
+    optional("max_batch_bytes", Form::Text, "How large a merged call may be, such as `64MiB`."),
     optional("max_body", Form::Text, "How large a request may be, such as `16MiB`."),
     optional("max_queue", Form::Integer(1, MAX_QUEUE), "How many requests may wait; more are refused with 429."),
     optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),
     optional("startup_timeout", Form::Text, "How long a worker may take to load the model, such as `5m`."),
+    optional(
+        "preload",
+        Form::Either(&[Form::Choice(&["auto"]), Form::Boolean]),
+        "Whether the model is loaded once and workers are forked from it; `auto` does so for several workers where it is safe.",
+    ),
     optional(
         "protocols",
         Form::List(&Form::Choice(PROTOCOLS)),
@@ -248,7 +286,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::manifest::{Language, Libraries};
+    use crate::manifest::{Essential, Language, Libraries, Scripts};
     use crate::platform::Platform;
     use crate::service::{ColumnType, Dtype, Protocol, Task};
 
@@ -262,6 +300,8 @@ mod tests {
     fn every_choice_names_a_variant() {
         assert_variants::<Language>(LANGUAGES);
         assert_variants::<Libraries>(LIBRARIES);
+        assert_variants::<Essential>(ESSENTIAL);
+        assert_variants::<Scripts>(SCRIPTS);
         assert_variants::<Platform>(PLATFORMS);
         assert_variants::<Task>(TASKS);
         assert_variants::<ColumnType>(COLUMN_TYPES);

@@ -31,6 +31,24 @@ pub fn prepare() -> io::Result<()> {
     }
 }
 
+/// Lets this process open `wanted` files where the system's hard limit allows it; returns how many it may open. It asks
+/// for no more than that: workers inherit it, and some programs go through all the descriptors that they could have.
+pub fn allow_open_files(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure outlives the call, which fills it in.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return wanted;
+    }
+    if limit.rlim_cur < wanted {
+        let raised = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), ..limit };
+        // SAFETY: the structure outlives the call, which only reads it.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            return raised.rlim_cur;
+        }
+    }
+    limit.rlim_cur
+}
+
 /// The signals that end the server.
 pub struct Signals([Signal; 3]);
 
@@ -69,6 +87,23 @@ impl Reaper {
         let (exited, exit) = oneshot::channel();
         children.insert(child.id() as i32, exited);
         Ok((child, exit))
+    }
+
+    /// Takes charge of a child that another process has forked and left behind, and gives it a process group of its own;
+    /// the receiver gets its exit status. Fails while `pid` is no child of this process.
+    pub fn adopt(&self, pid: i32) -> io::Result<oneshot::Receiver<ExitStatus>> {
+        // Held throughout: the child cannot be reaped before it is known.
+        let mut children = self.lock();
+        if pid <= 1 || children.contains_key(&pid) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: the call touches no memory; for anything but a child that has not called exec it fails.
+        if unsafe { libc::setpgid(pid, pid) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let (exited, exit) = oneshot::channel();
+        children.insert(pid, exited);
+        Ok(exit)
     }
 
     /// Returns the process numbers of the children that run.

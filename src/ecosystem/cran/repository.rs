@@ -235,4 +235,26 @@ mod tests {
         assert!(matches!(open("ftp://example.org", None), Err(CranError::Address { .. })));
         assert!(matches!(Repository::open("r", &Named::default()), Err(CranError::Unplaced { .. })));
     }
+
+    #[test]
+    fn files_are_what_the_list_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let contrib = folder.path().join(FOLDER);
+        std::fs::create_dir_all(&contrib).unwrap();
+        let blobs = BlobStore::open(folder.path()).unwrap();
+        let http = Http::new(std::sync::Arc::new(crate::event::Silent), true);
+        let repository = Repository { name: "r".to_owned(), place: Address::Folder(folder.path().to_owned()) };
+        assert!(repository.index(&http).unwrap_err().to_string().contains("has no list of packages at"));
+        let list = "Package: a\nVersion: 1\nMD5sum: 900150983CD24FB0D6963F7D28E17F72\n\nPackage: b\nVersion: 1\n";
+        std::fs::write(contrib.join("PACKAGES"), list).unwrap();
+        std::fs::write(contrib.join("a_1.tar.gz"), "abc").unwrap();
+        let index = repository.index(&http).unwrap();
+        let fetch = |name: &str| repository.fetch(&index.entries(name)[0], &blobs, &http);
+        assert_eq!(fetch("a").unwrap().unwrap().size, 3);
+        assert!(fetch("b").unwrap().is_none());
+        std::fs::write(contrib.join("a_1.tar.gz"), "abd").unwrap();
+        assert_eq!(fetch("a").unwrap_err().diagnosis().exit(), crate::error::Exit::Integrity);
+        let leaves = Entry { path: "../a".to_owned(), ..index.entries("a")[0].clone() };
+        assert!(repository.fetch(&leaves, &blobs, &http).is_err());
+    }
 }

@@ -10,7 +10,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{self, ErrorKind, Header};
-use super::process::{Broken, Process};
+use super::link::Broken;
+use super::process::Process;
+use super::template;
 use crate::server::app::App;
 use crate::server::batch::Request;
 use crate::server::data::Payload;
@@ -18,21 +20,11 @@ use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
 use crate::server::validate::check_output;
 
+/// The delays between starts of a worker that answers nothing in between; one that has answered comes back at once.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long to wait for a killed worker's exit status, which only the log wants.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Why a worker did not become ready.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("the worker's program cannot be started: {0}")]
-    Spawn(#[source] std::io::Error),
-    #[error("{0}")]
-    Broken(#[from] Broken),
-    #[error("the model cannot be loaded: {0}")]
-    Failed(String),
-}
 
 /// A call that the worker answered, but not with a result.
 struct Fault {
@@ -43,13 +35,13 @@ struct Fault {
 
 /// Keeps a worker running until the server stops.
 pub async fn supervise(app: Arc<App>, number: usize) {
-    let mut delay = FIRST_DELAY;
+    let mut delay = Duration::ZERO;
     while !app.is_stopping() {
-        match start(&app, number).await {
+        match template::start(&app, number).await {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
-                let broken = serve(&app, &mut process, &mut delay).await;
+                let broken = serve(&app, number, &mut process, &mut delay).await;
                 app.worker_gone();
                 report_end(&app, number, process, &broken).await;
             }
@@ -63,36 +55,22 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             }
         }
         tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(LONGEST_DELAY);
-    }
-}
-
-async fn start(app: &App, number: usize) -> Result<Process, StartError> {
-    app.metrics.worker_started();
-    let mut process =
-        Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
-    let load = frame::load(&app.service);
-    let patience = Duration::from_millis(app.service.server.startup_timeout_ms);
-    let reply = timeout(patience, process.exchange(&load)).await.map_err(|_| Broken::TimedOut)??;
-    match frame::header(reply).map_err(Broken::from)? {
-        (Header::Ready, _) => Ok(process),
-        (Header::Failed { message }, _) => Err(StartError::Failed(message)),
-        _ => Err(Broken::Unexpected.into()),
+        delay = (delay * 2).clamp(FIRST_DELAY, LONGEST_DELAY);
     }
 }
 
 /// Answers batches until the worker is lost.
-async fn serve(app: &App, process: &mut Process, delay: &mut Duration) -> Broken {
+async fn serve(app: &App, number: usize, process: &mut Process, delay: &mut Duration) -> Broken {
     loop {
         let batch = tokio::select! {
             biased;
             status = process.exited() => return status.map_or(Broken::Closed, Broken::Exited),
-            batch = app.queue.next() => batch,
+            batch = app.queue.next(number) => batch,
         };
         if let Err(broken) = answer(app, process, batch).await {
             return broken;
         }
-        *delay = FIRST_DELAY;
+        *delay = Duration::ZERO;
     }
 }
 
@@ -146,15 +124,20 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     let start = Instant::now();
     let parts: Vec<&Payload> = batch.iter().map(|request| &request.payload).collect();
     let frame = frame::call(&endpoint.name, &parts);
-    let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut)??;
-    app.metrics.called(number, parts.iter().map(|part| part.rows()).sum(), start.elapsed());
-    let (rows, shape, body) = match frame::header(reply)? {
+    let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut);
+    let (count, took) = (parts.iter().map(|part| part.rows()).sum(), start.elapsed());
+    let reply = reply.flatten().map(frame::header);
+    let succeeded = matches!(reply, Ok(Ok((Header::Result { .. }, _))));
+    app.queue.called(number, count, took, succeeded);
+    let reply = reply??;
+    app.metrics.called(number, count, took);
+    let (rows, shape, body) = match reply {
         (Header::Result { rows, shape }, body) => (rows, shape, body),
         (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
         _ => return Err(Broken::Unexpected),
     };
     let result = frame::result(&endpoint.output, rows, shape, body)?;
-    let expected = endpoint.batch.then(|| parts.iter().map(|part| part.rows()).sum());
+    let expected = endpoint.batch.then_some(count);
     Ok(match check_output(&endpoint.output, &result, expected) {
         Ok(()) => Ok(result),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),
