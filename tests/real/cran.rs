@@ -81,7 +81,8 @@ fn a_missing_header_is_told_with_the_package_that_has_it() {
         );
         fs::write(project.join("manifest.yaml"), text).unwrap();
     };
-    fs::write(project.join("service.R"), "load <- function(bundle) NULL\ncall <- function(state, value) value\n").unwrap();
+    fs::write(project.join("service.R"), "load <- function(bundle) NULL\ncall <- function(state, value) value\n")
+        .unwrap();
     let lock = || run(mlpack(compiled_r().home()).arg("lock").arg(project.join("manifest.yaml")));
     manifest("");
     let failed = lock();
