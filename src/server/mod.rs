@@ -10,6 +10,8 @@
 
 pub mod app;
 pub mod batch;
+pub mod cache;
+pub mod call;
 pub mod contract;
 pub mod data;
 pub mod docs;
