@@ -14,7 +14,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::app::{App, Running};
-use super::call::{self, Source, Stages, Times};
+use super::auth::Caller;
+use super::call::{self, Sources, Stages};
 use super::contract::Endpoint;
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -78,36 +79,6 @@ pub struct Exchange {
     running: Option<Running>,
     /// How its calls were answered.
     source: Sources,
-}
-
-/// What is told of where the results of a request came from.
-#[derive(Debug, Default)]
-struct Sources {
-    /// The times of all calls of workers.
-    workers: Option<Times>,
-    /// Whether one came from the cache.
-    remembered: bool,
-    /// What the fallback stood in for, where it did.
-    fallback: Option<Code>,
-}
-
-impl Sources {
-    fn add(&mut self, source: Source) {
-        match source {
-            Source::Worker(times) => *self.workers.get_or_insert_default() += times,
-            Source::Cache => self.remembered = true,
-            Source::Fallback(code) => self.fallback = Some(code),
-        }
-    }
-
-    /// Says what the cache did (RFC 9211).
-    fn cache_status(&self) -> &'static str {
-        match (self.remembered, self.workers.is_some() || self.fallback.is_some()) {
-            (true, false) => "mlpack; hit",
-            (true, true) => "mlpack; fwd=partial",
-            (false, _) => "mlpack; fwd=miss",
-        }
-    }
 }
 
 impl Exchange {
@@ -228,6 +199,9 @@ impl Exchange {
         if matches!(failure.code, Code::QueueFull | Code::Overloaded | Code::NotReady | Code::Draining) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        if let Some(challenge) = challenge(failure.code) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
         if self.is_unread(failure.code) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -251,11 +225,23 @@ impl Exchange {
             call_ms: self.source.workers.map(|times| millis(times.call)),
             stages_ms: self.source.workers.and_then(|times| times.stages).map(StagesRecord::new),
             fallback: self.source.fallback.map(Code::text),
+            caller: self.parts.extensions.get::<Caller>().map(|caller| caller.0.as_str()),
             request_id: self.id.to_str().unwrap_or_default(),
             trace_id,
             parent_id,
         }
     }
+}
+
+/// Returns what a refused caller is told by header (RFC 6750, section 3).
+fn challenge(code: Code) -> Option<HeaderValue> {
+    let challenge = match code {
+        Code::Unauthenticated => "Bearer",
+        Code::InvalidCredentials => "Bearer error=\"invalid_token\"",
+        Code::Forbidden => "Bearer error=\"insufficient_scope\"",
+        _ => return None,
+    };
+    Some(HeaderValue::from_static(challenge))
 }
 
 /// A line of the access log. Queries are left out: they may hold secrets.
@@ -279,6 +265,8 @@ struct Record<'a> {
     stages_ms: Option<StagesRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fallback: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a str>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
