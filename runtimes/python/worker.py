@@ -7,6 +7,7 @@ arrays. Neither is imported where no endpoint has use for it.
 import datetime
 import gc
 import importlib.util
+import io
 import json
 import math
 import operator
@@ -15,7 +16,7 @@ import struct
 import sys
 import traceback
 
-numpy = pandas = MISSING = None
+numpy = pandas = pillow = MISSING = None
 REQUESTS, REPLIES = 3, 4
 FIRST_READ = 1 << 16
 FORMATS = {"integer": "q", "number": "d", "boolean": "B", "date": "i", "datetime": "q", "category": "i"}
@@ -27,6 +28,10 @@ DTYPES = {
     "bool": "?", "int8": "b", "int16": "h", "int32": "i", "int64": "q",
     "uint8": "B", "uint16": "H", "uint32": "I", "uint64": "Q", "float32": "f", "float64": "d",
 }
+
+
+class InputError(Exception):
+    """What the client sent is not what it seems to be."""
 
 
 class OutputError(Exception):
@@ -395,6 +400,38 @@ class PlainWriter:
             raise OutputError(f"the result is no {self.kind}: {error}") from error
 
 
+class ImageReader:
+    """Turns a body into a picture where Pillow is installed, else into bytes."""
+
+    def read(self, header, buffer, offset):
+        data = bytes(buffer[offset:])
+        if pillow is None:
+            return data
+        try:
+            picture = pillow.open(io.BytesIO(data))
+            picture.load()
+        except Exception as error:
+            raise InputError("the picture cannot be read") from error
+        return picture
+
+
+class ImageWriter:
+    """Turns a picture, or the bytes of one, into a body."""
+
+    def __init__(self, media_type):
+        self.form = media_type.split("/")[1].upper()
+
+    def write(self, result, rows):
+        try:
+            if not hasattr(result, "save"):
+                return {}, bytes(memoryview(result))
+            file = io.BytesIO()
+            result.save(file, self.form)
+            return {}, file.getvalue()
+        except (TypeError, ValueError, OSError) as error:
+            raise OutputError(f"the result is no picture: {error}") from error
+
+
 def as_json(value):
     if hasattr(value, "tolist"):
         return value.tolist()
@@ -405,10 +442,22 @@ def as_json(value):
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def adapter(data, table, tensor, plain):
-    if data["type"] == "table":
-        return table(data["columns"])
-    return tensor(data["dtype"]) if data["type"] == "tensor" else plain(data["type"])
+def reader(data):
+    kind = data["type"]
+    if kind == "table":
+        return TableReader(data["columns"])
+    if kind == "image":
+        return ImageReader()
+    return TensorReader(data["dtype"]) if kind == "tensor" else PlainReader(kind)
+
+
+def writer(data):
+    kind = data["type"]
+    if kind == "table":
+        return TableWriter(data["columns"])
+    if kind == "image":
+        return ImageWriter(data["media_types"][0])
+    return TensorWriter(data["dtype"]) if kind == "tensor" else PlainWriter(kind)
 
 
 # Serving
@@ -416,7 +465,7 @@ def adapter(data, table, tensor, plain):
 
 def import_libraries(endpoints):
     """Imports what the endpoints' data is made of, where it is installed."""
-    global numpy, pandas, MISSING
+    global numpy, pandas, pillow, MISSING
     kinds = {data[side]["type"] for data in endpoints.values() for side in ("input", "output")}
     try:
         if kinds & {"table", "tensor"}:
@@ -424,6 +473,11 @@ def import_libraries(endpoints):
         if "table" in kinds:
             pandas = importlib.import_module("pandas")
             MISSING = pandas.NA
+    except ImportError:
+        pass
+    try:
+        if "image" in kinds:
+            pillow = importlib.import_module("PIL.Image")
     except ImportError:
         pass
 
@@ -446,9 +500,7 @@ def load(message):
     service = getattr(module, message["entry"])(Bundle(message))
     endpoints = {}
     for name, data in message["endpoints"].items():
-        source = adapter(data["input"], TableReader, TensorReader, PlainReader)
-        sink = adapter(data["output"], TableWriter, TensorWriter, PlainWriter)
-        endpoints[name] = source, getattr(service, name.replace("-", "_")), sink
+        endpoints[name] = reader(data["input"]), getattr(service, name.replace("-", "_")), writer(data["output"])
     return endpoints
 
 

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::document::Value;
 use super::keys::{self, Key};
 use super::names;
 use super::reader::{Cursor, Fields, Read, all};
 use super::text::{alternatives, shown};
 use super::values::{fitting, json, typed};
-use crate::service::{Column, ColumnType, Data, Endpoint, Task};
+use crate::service::json_schema::JsonSchema;
+use crate::service::{Column, ColumnType, Data, Endpoint, Extra, IMAGE_TYPES, Task, ValidateOutput, task};
 
 /// The most columns of a table, dimensions of a tensor, and elements of its fixed dimensions together.
 const MAX_COLUMNS: usize = 10_000;
@@ -47,26 +50,41 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let description = fields.or("description", String::new(), Cursor::prose);
     let task = fields.or("task", Task::Custom, |cursor| cursor.choice(keys::TASKS));
     let input = fields.required("input", data);
-    let output = fields.required("output", data);
+    let output = fields.required("output", |cursor| Ok((output(cursor)?, cursor)));
     let batch = fields.optional("batch", |cursor| Ok((cursor.boolean()?, cursor)));
-    let (input, output, batch) = (input?, output?, batch?);
-    let rows = has_rows(&input) && has_rows(&output);
+    let validate_output =
+        fields.or("validate_output", ValidateOutput::default(), |cursor| cursor.choice(keys::VALIDATE_OUTPUT));
+    let (task, input, (output, output_cursor), batch) = (task?, input?, output?, batch?);
+    if let Err(error) = task::check(task, &output) {
+        let hint = "change the output, or write `task: custom` for results of another kind";
+        return output_cursor.refuse_key(format!("the output does not fit the task: {error}"), hint);
+    }
+    let rows = has_rows(&input) && has_rows(&output) && task.is_by_row();
     let batch = match batch {
         Some((true, cursor)) if !rows => cursor.refuse(
-            "requests cannot be merged: the data has no rows",
-            "merging takes tables, or tensors whose first dimension is `null`, for both input and output",
+            "requests cannot be merged: rows of the answer do not belong to rows of the request",
+            "merging takes tables, or tensors whose first dimension is `null`, for both input and output, and no ranking or forecast",
         ),
         Some((batch, _)) => Ok(batch),
         None => Ok(rows),
     };
-    Ok(Endpoint { description: description?, task: task?, input, output, batch: batch? })
+    let (batch, validate_output) = (batch?, validate_output?);
+    Ok(Endpoint { description: description?, task, input, output, batch, validate_output })
+}
+
+/// Reads what is given; only what is taken can be more than is declared.
+fn output(cursor: Cursor<'_>) -> Read<Data> {
+    if let Some(extra) = cursor.peek("extra") {
+        return extra.refuse_key("only an input takes `extra`", "remove it: an answer has the columns of its contract");
+    }
+    data(cursor)
 }
 
 fn has_rows(data: &Data) -> bool {
     match data {
         Data::Table { .. } => true,
         Data::Tensor { shape, .. } => shape.first() == Some(&None),
-        Data::Json { .. } | Data::Text | Data::Binary { .. } => false,
+        Data::Json { .. } | Data::Text | Data::Binary { .. } | Data::Image { .. } => false,
     }
 }
 
@@ -77,16 +95,36 @@ fn data(cursor: Cursor<'_>) -> Read<Data> {
     };
     let fields = |keys: &'static [Key]| cursor.fields(keys);
     match kind.choice::<String>(keys::DATA_TYPES)?.as_str() {
-        "table" => fields(keys::TABLE)?.required("columns", columns).map(|columns| Data::Table { columns }),
+        "table" => table(fields(keys::TABLE)?),
         "tensor" => tensor(fields(keys::TENSOR)?),
         "json" => fields(keys::JSON)?.or("schema", empty_schema(), schema).map(|schema| Data::Json { schema }),
         "text" => fields(keys::TEXT).map(|_| Data::Text),
+        "image" => image(fields(keys::IMAGE_DATA)?),
         _ => {
             let read = |cursor: Cursor<'_>| cursor.named(&names::MEDIA_TYPE);
             let media_type = fields(keys::BINARY)?.or("mediaType", "application/octet-stream".to_owned(), read);
             media_type.map(|media_type| Data::Binary { media_type })
         }
     }
+}
+
+fn table(fields: Fields<'_>) -> Read<Data> {
+    let columns = fields.required("columns", columns);
+    let extra = fields.or("extra", Extra::default(), |cursor| cursor.choice(keys::EXTRA));
+    Ok(Data::Table { columns: columns?, extra: extra? })
+}
+
+fn image(fields: Fields<'_>) -> Read<Data> {
+    let usual = IMAGE_TYPES[..2].iter().map(|media_type| (*media_type).to_owned()).collect();
+    let media_types: Vec<String> = fields.or("mediaTypes", usual, |cursor| {
+        let types: Vec<String> = all(cursor.items()?.map(|item| item.choice(IMAGE_TYPES)))?;
+        if types.is_empty() {
+            cursor.refuse("`mediaTypes` is empty", "write `[image/png]`, or leave it out")
+        } else {
+            Ok(types)
+        }
+    })?;
+    Ok(Data::Image { media_types })
 }
 
 fn expected_types() -> String {
@@ -99,7 +137,15 @@ fn empty_schema() -> serde_json::Value {
 
 fn schema(cursor: Cursor<'_>) -> Read<serde_json::Value> {
     let schema = json(cursor.node);
-    if schema.is_object() || schema.is_boolean() { Ok(schema) } else { cursor.expected("a JSON Schema") }
+    if !schema.is_object() && !schema.is_boolean() {
+        return cursor.expected("a JSON Schema");
+    }
+    match JsonSchema::new(&schema) {
+        Ok(_) => Ok(schema),
+        Err(error) => {
+            cursor.refuse_key(format!("the schema is wrong: {error}"), "JSON Schema 2020-12 is what is taken")
+        }
+    }
 }
 
 fn tensor(fields: Fields<'_>) -> Read<Data> {
@@ -174,6 +220,7 @@ pub(super) fn bare(name: &str, kind: ColumnType) -> Column {
         minimum: None,
         maximum: None,
         max_length: None,
+        pattern: None,
     }
 }
 
@@ -195,7 +242,28 @@ fn limited(fields: &Fields<'_>, column: Column) -> Read<Column> {
         ColumnType::String => cursor.integer(1, keys::MAX_TEXT_LENGTH),
         _ => unlimited(cursor, "string"),
     });
-    Ok(Column { choices: choices?, minimum: minimum?, maximum: maximum?, max_length: max_length?, ..column })
+    let pattern = fields.optional("pattern", |cursor| match kind {
+        ColumnType::String => pattern(cursor),
+        _ => unlimited(cursor, "string"),
+    });
+    let (choices, minimum, maximum) = (choices?, minimum?, maximum?);
+    Ok(Column { choices, minimum, maximum, max_length: max_length?, pattern: pattern?, ..column })
+}
+
+fn pattern(cursor: Cursor<'_>) -> Read<String> {
+    let pattern = cursor.line()?;
+    match Regex::new(pattern) {
+        Ok(_) => Ok(pattern.to_owned()),
+        Err(error) => {
+            // The last line says what is wrong; those before it draw where.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            cursor.refuse(
+                format!("`pattern` is no regular expression: {reason}"),
+                "look-around and references are not taken",
+            )
+        }
+    }
 }
 
 fn bound(cursor: Cursor<'_>, kind: ColumnType) -> Read<f64> {

@@ -2,6 +2,7 @@
 //! written, counted and logged. What the body and the answer look like is the protocol's own matter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
@@ -58,6 +59,13 @@ impl Reply {
     }
 }
 
+/// Most protocols have a form for every result, and so write none but replies.
+impl From<Reply> for Result<Reply, Failure> {
+    fn from(reply: Reply) -> Self {
+        Ok(reply)
+    }
+}
+
 /// A request that is being answered.
 pub struct Exchange {
     app: Arc<App>,
@@ -69,6 +77,7 @@ pub struct Exchange {
     id: HeaderValue,
     rows: usize,
     start: Instant,
+    deadline: Instant,
 }
 
 impl Exchange {
@@ -77,7 +86,13 @@ impl Exchange {
         let start = Instant::now();
         let (parts, body) = request.into_parts();
         let id = http::request_id(&parts.headers);
-        Self { app: Arc::clone(app), speaker, endpoint: None, parts, body: Some(body), id, rows: 0, start }
+        let deadline = start + app.timeout();
+        Self { app: Arc::clone(app), speaker, endpoint: None, parts, body: Some(body), id, rows: 0, start, deadline }
+    }
+
+    /// Answers within `patience` at the latest, since the client does not wait any longer.
+    pub fn within(&mut self, patience: Duration) {
+        self.deadline = self.deadline.min(self.start + patience);
     }
 
     /// Returns the request's headers.
@@ -93,18 +108,18 @@ impl Exchange {
     /// Reads the body, which is there but once.
     pub async fn body(&mut self) -> Result<Bytes, Failure> {
         let body = self.body.take().unwrap_or_default();
-        http::read_body(&self.app, &self.parts.headers, body, self.start + self.app.timeout()).await
+        http::read_body(&self.app, &self.parts.headers, body, self.deadline).await
     }
 
     /// Reads the body, calls the model and writes the result.
-    pub async fn run<S: Send + 'static>(
+    pub async fn run<S: Send + 'static, W: Into<Result<Reply, Failure>> + Send + 'static>(
         &mut self,
         read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
-        write: impl FnOnce(&Endpoint, Vec<Payload>, S) -> Reply + Send + 'static,
+        write: impl FnOnce(&Endpoint, Vec<Payload>, S) -> W + Send + 'static,
     ) -> Result<Response, Failure> {
         let app = Arc::clone(&self.app);
         let _running = app.enter()?;
-        let deadline = self.start + app.timeout();
+        let deadline = self.deadline;
         let body = self.body().await?;
         let (reader, size) = (Arc::clone(&app), body.len());
         let Call { endpoint, payloads, style } = http::work(size, move || read(&reader, body)).await?;
@@ -116,7 +131,7 @@ impl Exchange {
         }
         let size = results.iter().map(Payload::size).sum();
         let writer = Arc::clone(&app);
-        let reply = http::work(size, move || write(&writer.endpoints[endpoint], results, style)).await;
+        let reply = http::work(size, move || write(&writer.endpoints[endpoint], results, style)).await.into()?;
         let mut response = http::typed(StatusCode::OK, reply.content, &reply.media_type, &self.id);
         response.headers_mut().extend(reply.header);
         Ok(response)

@@ -20,9 +20,10 @@ const MICROS: f64 = 1e6;
 const ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 
 /// The protocols as labels; `None` is the server's own.
-const PROTOCOLS: [(Option<Protocol>, &str); 7] = [
+const PROTOCOLS: [(Option<Protocol>, &str); 8] = [
     (None, "own"),
     (Some(Protocol::V2), "v2"),
+    (Some(Protocol::Grpc), "grpc"),
     (Some(Protocol::Kserve), "kserve"),
     (Some(Protocol::Tensorflow), "tensorflow"),
     (Some(Protocol::Mlflow), "mlflow"),

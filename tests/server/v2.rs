@@ -52,7 +52,7 @@ fn inputs() -> Value {
 #[test]
 fn the_server_and_its_models_describe_themselves() {
     let server = server();
-    assert_eq!(server.get("/v2").1["extensions"], json!(["binary_tensor_data", "model_repository"]));
+    assert_eq!(server.get("/v2").1["extensions"], json!(["binary_tensor_data", "classification", "model_repository"]));
     assert_eq!(server.get("/v2/health/live"), (200, json!({"live": true})));
     assert_eq!(server.get("/v2/health/ready"), (200, json!({"ready": true})));
     assert_eq!(server.get("/v2/models").1["models"], json!(["test", "predict", "reverse", "shout", "tensor"]));

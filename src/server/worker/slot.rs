@@ -13,10 +13,12 @@ use super::frame::{self, ErrorKind, Header};
 use super::process::{Broken, Process};
 use crate::server::app::App;
 use crate::server::batch::Request;
+use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
-use crate::server::validate::check_output;
+use crate::server::validate::{check_form, check_values};
+use crate::service::ValidateOutput;
 
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
@@ -155,10 +157,25 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     };
     let result = frame::result(&endpoint.output, rows, shape, body)?;
     let expected = endpoint.batch.then(|| parts.iter().map(|part| part.rows()).sum());
-    Ok(match check_output(&endpoint.output, &result, expected) {
+    Ok(match check_form(&endpoint.output, &result, expected).and_then(|()| judge(endpoint, &result)) {
         Ok(()) => Ok(result),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),
     })
+}
+
+/// Does what the endpoint wants done about values that its output does not allow.
+fn judge(endpoint: &Endpoint, result: &Payload) -> Result<(), String> {
+    match endpoint.validate_output {
+        ValidateOutput::Off => Ok(()),
+        ValidateOutput::Fail => check_values(&endpoint.output, result),
+        ValidateOutput::Warn => {
+            if let Err(reason) = check_values(&endpoint.output, result) {
+                let fields = json!({"endpoint": endpoint.name, "reason": reason});
+                log::line(Level::Warn, "the answer does not fit its contract", fields);
+            }
+            Ok(())
+        }
+    }
 }
 
 impl Fault {
