@@ -9,6 +9,7 @@ use super::keys::{self, Key};
 use super::names;
 use super::reader::{Cursor, Fields, Read, all};
 use super::text::{alternatives, shown};
+use super::units;
 use super::values::{fitting, json, typed};
 use crate::service::json_schema::JsonSchema;
 use crate::service::{Column, ColumnType, Data, Endpoint, Extra, IMAGE_TYPES, Task, ValidateOutput, task};
@@ -50,34 +51,65 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let description = fields.or("description", String::new(), Cursor::prose);
     let task = fields.or("task", Task::Custom, |cursor| cursor.choice(keys::TASKS));
     let input = fields.required("input", data);
-    let output = fields.required("output", |cursor| Ok((output(cursor)?, cursor)));
-    let batch = fields.optional("batch", |cursor| Ok((cursor.boolean()?, cursor)));
+    let output = fields.required("output", |cursor| output(cursor, task));
+    let latency_ms = fields.optional("latency", units::duration);
+    // Data that was refused may have had rows.
+    let rows = [&input, &output].into_iter().flatten().all(has_rows) && task.unwrap_or_default().is_by_row();
+    let batch = batch(&fields, rows);
+    let max_batch_rows = fields.optional("max_batch_rows", |cursor| merged(cursor, batch, batch_rows));
+    let max_batch_bytes = fields.optional("max_batch_bytes", |cursor| merged(cursor, batch, units::size));
     let validate_output =
         fields.or("validate_output", ValidateOutput::default(), |cursor| cursor.choice(keys::VALIDATE_OUTPUT));
-    let (task, input, (output, output_cursor), batch) = (task?, input?, output?, batch?);
-    if let Err(error) = task::check(task, &output) {
-        let hint = "change the output, or write `task: custom` for results of another kind";
-        return output_cursor.refuse_key(format!("the output does not fit the task: {error}"), hint);
-    }
-    let rows = has_rows(&input) && has_rows(&output) && task.is_by_row();
-    let batch = match batch {
-        Some((true, cursor)) if !rows => cursor.refuse(
-            "requests cannot be merged: rows of the answer do not belong to rows of the request",
-            "merging takes tables, or tensors whose first dimension is `null`, for both input and output, and no ranking or forecast",
-        ),
-        Some((batch, _)) => Ok(batch),
-        None => Ok(rows),
-    };
-    let (batch, validate_output) = (batch?, validate_output?);
-    Ok(Endpoint { description: description?, task, input, output, batch, validate_output })
+    Ok(Endpoint {
+        description: description?,
+        task: task?,
+        input: input?,
+        output: output?,
+        batch: batch?,
+        max_batch_rows: max_batch_rows?,
+        max_batch_bytes: max_batch_bytes?,
+        latency_ms: latency_ms?,
+        validate_output: validate_output?,
+    })
 }
 
-/// Reads what is given; only what is taken can be more than is declared.
-fn output(cursor: Cursor<'_>) -> Read<Data> {
+/// Reads what an endpoint of this task gives.
+fn output(cursor: Cursor<'_>, task: Read<Task>) -> Read<Data> {
     if let Some(extra) = cursor.peek("extra") {
         return extra.refuse_key("only an input takes `extra`", "remove it: an answer has the columns of its contract");
     }
-    data(cursor)
+    let output = data(cursor)?;
+    match task::check(task?, &output) {
+        Ok(()) => Ok(output),
+        Err(error) => cursor.refuse_key(
+            format!("the output does not fit the task: {error}"),
+            "change the output, or write `task: custom` for results of another kind",
+        ),
+    }
+}
+
+/// Reads whether requests are merged; where it is left out, they are if the data has `rows`.
+fn batch(fields: &Fields<'_>, rows: bool) -> Read<bool> {
+    fields.or("batch", rows, |cursor| match cursor.boolean()? {
+        true if !rows => cursor.refuse(
+            "requests cannot be merged: each row of an answer must belong to a row of the request",
+            "merging takes tables, or tensors whose first dimension is `null`, for both input and output, and no ranking or forecast",
+        ),
+        batch => Ok(batch),
+    })
+}
+
+/// Reads a limit of merged calls, which only an endpoint that has them takes.
+fn merged<'a, T>(cursor: Cursor<'a>, batch: Read<bool>, read: fn(Cursor<'a>) -> Read<T>) -> Read<T> {
+    if batch? {
+        return read(cursor);
+    }
+    cursor.refuse_key("requests of this endpoint are not merged", "only endpoints with `batch: true` take this limit")
+}
+
+/// Reads how many rows a merged call may have.
+pub(super) fn batch_rows(cursor: Cursor<'_>) -> Read<u32> {
+    cursor.integer(1, keys::MAX_ROWS).map(|number| u32::try_from(number).expect("the limit fits 32 bits"))
 }
 
 fn has_rows(data: &Data) -> bool {

@@ -54,6 +54,8 @@ const fn optional(name: &'static str, form: Form, about: &'static str) -> Key {
 
 pub(super) const LANGUAGES: &[&str] = &["python", "r"];
 pub(super) const LIBRARIES: &[&str] = &["elf", "depends", "none"];
+pub(super) const ESSENTIAL: &[&str] = &["auto", "full", "none"];
+pub(super) const SCRIPTS: &[&str] = &["allow", "deny"];
 pub(super) const PLATFORMS: &[&str] = &["linux/amd64", "linux/arm64"];
 pub(super) const TASKS: &[&str] =
     &["classification", "regression", "ranking", "anomaly", "clustering", "forecast", "embedding", "custom"];
@@ -64,7 +66,7 @@ pub(super) const COLUMN_TYPES: &[&str] = &["string", "integer", "number", "boole
 pub(super) const DTYPES: &[&str] =
     &["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
 
-pub(super) const PROTOCOLS: &[&str] = &["v2", "grpc", "kserve", "tensorflow", "mlflow", "vertex", "seldon"];
+pub(super) const PROTOCOLS: &[&str] = &["v2", "grpc", "kserve", "tensorflow", "mlflow", "vertex", "seldon", "vetiver"];
 
 pub(super) const MAX_WORKERS: u64 = 1024;
 pub(super) const MAX_USER: u64 = u32::MAX as u64 - 1;
@@ -114,12 +116,27 @@ pub(super) const SYSTEM: &[Key] = &[
     optional(
         "packages",
         Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
-        "Debian packages beyond what is found by itself.",
+        "Debian packages beyond what is found by itself: `name`, `name=version`, `name/release` or `name (>= version)`.",
+    ),
+    optional(
+        "pins",
+        Form::List(&Form::Named(&names::DEBIAN_PIN)),
+        "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",
     ),
     optional(
         "libraries",
         Form::Choice(LIBRARIES),
         "How system libraries are found: from the packages' ELF files, from all that Debian's packages depend on, or not at all.",
+    ),
+    optional(
+        "essential",
+        Form::Choice(ESSENTIAL),
+        "Which of Debian's essential packages are there: those that scripts in the image use, all, or none.",
+    ),
+    optional(
+        "scripts",
+        Form::Choice(SCRIPTS),
+        "Whether maintainer scripts that are not emulated are told of, or an error.",
     ),
 ];
 
@@ -145,6 +162,21 @@ pub(super) const ENDPOINT: &[Key] = &[
         "validate_output",
         Form::Choice(VALIDATE_OUTPUT),
         "What happens to an answer with values that the output does not allow: the request fails (when left out), the log says so, or nothing.",
+    ),
+    optional(
+        "max_batch_rows",
+        Form::Integer(1, MAX_ROWS),
+        "How many rows a merged call may have, in place of the server's limit.",
+    ),
+    optional(
+        "max_batch_bytes",
+        Form::Text,
+        "How large a merged call may be, such as `8MiB`, in place of the server's limit.",
+    ),
+    optional(
+        "latency",
+        Form::Text,
+        "How long an answer should take at the most, such as `50ms`: merged calls are kept small enough, and requests that would have to wait too long are refused at once.",
     ),
 ];
 
@@ -225,6 +257,7 @@ pub(super) const SERVER: &[Key] = &[
     ),
     optional("timeout", Form::Text, "How long one call of the model may take, such as `30s`."),
     optional("max_batch_rows", Form::Integer(1, MAX_ROWS), "How many rows a merged call may have."),
+    optional("max_batch_bytes", Form::Text, "How large a merged call may be, such as `64MiB`."),
     optional("max_body", Form::Text, "How large a request may be, such as `16MiB`."),
     optional("max_queue", Form::Integer(1, MAX_QUEUE), "How many requests may wait; more are refused with 429."),
     optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),
@@ -247,7 +280,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::manifest::{Language, Libraries};
+    use crate::manifest::{Essential, Language, Libraries, Scripts};
     use crate::platform::Platform;
     use crate::service::{ColumnType, Dtype, Extra, Protocol, Task, ValidateOutput};
 
@@ -261,6 +294,8 @@ mod tests {
     fn every_choice_names_a_variant() {
         assert_variants::<Language>(LANGUAGES);
         assert_variants::<Libraries>(LIBRARIES);
+        assert_variants::<Essential>(ESSENTIAL);
+        assert_variants::<Scripts>(SCRIPTS);
         assert_variants::<Platform>(PLATFORMS);
         assert_variants::<Task>(TASKS);
         assert_variants::<ColumnType>(COLUMN_TYPES);

@@ -7,7 +7,9 @@ use super::document::Value;
 use super::names::{self, Rule};
 use super::reader::{Cursor, Fields, Read, Refused, all};
 use super::text::shown;
-use super::{AssetFile, Image, Language, Libraries, Manifest, Packages, Runtime, ServiceFile, System};
+use super::{
+    AssetFile, Essential, Image, Language, Libraries, Manifest, Packages, Runtime, Scripts, ServiceFile, System,
+};
 use super::{endpoints, keys, paths, units};
 use crate::platform::{Architecture, Platform};
 use crate::service::{Protocol, Server};
@@ -118,8 +120,11 @@ fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
 fn system(cursor: Cursor<'_>) -> Read<System> {
     let fields = cursor.fields(keys::SYSTEM)?;
     let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
+    let pins = fields.or("pins", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PIN));
     let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
-    Ok(System { packages: packages?, libraries: libraries? })
+    let essential = fields.or("essential", Essential::default(), |cursor| cursor.choice(keys::ESSENTIAL));
+    let scripts = fields.or("scripts", Scripts::default(), |cursor| cursor.choice(keys::SCRIPTS));
+    Ok(System { packages: packages?, pins: pins?, libraries: libraries?, essential: essential?, scripts: scripts? })
 }
 
 fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> {
@@ -169,7 +174,8 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
     let default = Server::default();
     let workers = fields.or("workers", default.workers, workers);
     let timeout_ms = fields.or("timeout", default.timeout_ms, units::duration);
-    let max_batch_rows = fields.or("max_batch_rows", default.max_batch_rows, |cursor| count(cursor, keys::MAX_ROWS));
+    let max_batch_rows = fields.or("max_batch_rows", default.max_batch_rows, endpoints::batch_rows);
+    let max_batch_bytes = fields.or("max_batch_bytes", default.max_batch_bytes, units::size);
     let max_body_bytes = fields.or("max_body", default.max_body_bytes, units::size);
     let max_queue = fields.or("max_queue", default.max_queue, |cursor| count(cursor, keys::MAX_QUEUE));
     let grace_ms = fields.or("grace", default.grace_ms, units::duration);
@@ -179,6 +185,7 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
         workers: workers?,
         timeout_ms: timeout_ms?,
         max_batch_rows: max_batch_rows?,
+        max_batch_bytes: max_batch_bytes?,
         max_body_bytes: max_body_bytes?,
         max_queue: max_queue?,
         grace_ms: grace_ms?,

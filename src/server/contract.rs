@@ -143,11 +143,12 @@ pub enum ContractError {
 }
 
 /// Paths that are the server's own.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 14] = [
     "api",
     "docs",
     "health",
     "healthcheck",
+    "healthz",
     "invocations",
     "livez",
     "metrics",
@@ -393,6 +394,9 @@ mod tests {
             output: Data::Text,
             batch: false,
             validate_output: ValidateOutput::Fail,
+            max_batch_rows: None,
+            max_batch_bytes: None,
+            latency_ms: None,
         };
         for name in ["docs", "a/b", "{x}", "", "livez"] {
             assert!(matches!(Endpoint::new(name, &data), Err(ContractError::Name(_))), "{name}");

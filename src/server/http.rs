@@ -32,7 +32,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn router(app: &Arc<App>) -> Router {
     let own = Router::new()
         .route("/", page(app, landing))
-        .route("/livez", page(app, |_, id| json(StatusCode::OK, &json!({"status": "live"}), id)))
+        .route("/livez", page(app, live))
+        .route("/healthz", page(app, live))
         .route("/readyz", page(app, ready))
         .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
         .route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)))
@@ -82,6 +83,10 @@ fn landing(app: &App, id: &HeaderValue) -> Response {
         "endpoints": endpoints, "protocols": service.server.protocols, "openapi": "/openapi.json", "docs": "/docs",
         "metrics": "/metrics", "status": "alive"});
     json(StatusCode::OK, &page, id)
+}
+
+fn live(_: &App, id: &HeaderValue) -> Response {
+    json(StatusCode::OK, &json!({"status": "live"}), id)
 }
 
 fn ready(app: &App, id: &HeaderValue) -> Response {

@@ -20,7 +20,7 @@ const MICROS: f64 = 1e6;
 const ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 
 /// The protocols as labels; `None` is the server's own.
-const PROTOCOLS: [(Option<Protocol>, &str); 8] = [
+const PROTOCOLS: [(Option<Protocol>, &str); 9] = [
     (None, "own"),
     (Some(Protocol::V2), "v2"),
     (Some(Protocol::Grpc), "grpc"),
@@ -29,6 +29,7 @@ const PROTOCOLS: [(Option<Protocol>, &str); 8] = [
     (Some(Protocol::Mlflow), "mlflow"),
     (Some(Protocol::Vertex), "vertex"),
     (Some(Protocol::Seldon), "seldon"),
+    (Some(Protocol::Vetiver), "vetiver"),
 ];
 
 /// Returns a protocol's name in metrics and logs.
@@ -240,6 +241,7 @@ fn write_server(page: &mut Page, app: &App) {
     let restarts = starts.saturating_sub(app.workers as u64);
     let feedback = metrics.feedback.load(Ordering::Relaxed);
     page.single("mlpack_requests_in_flight", "gauge", "Requests that are being answered.", app.running() as f64);
+    page.single("mlpack_connections", "gauge", "Connections that are open.", app.connections.count() as f64);
     page.single("mlpack_queue_requests", "gauge", "Requests that wait for a worker.", app.queue.waiting() as f64);
     page.single("mlpack_workers", "gauge", "Workers that there should be.", app.workers as f64);
     page.single("mlpack_workers_ready", "gauge", "Workers that are ready.", app.ready_workers() as f64);

@@ -16,7 +16,7 @@ use super::{Column, ColumnType, Data, Dtype, Task};
 
 /// The output is not what its task gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {task} gives {expected}")]
+#[error("`{task}` gives {expected}")]
 pub struct TaskError {
     /// The task, as the manifest writes it.
     pub task: &'static str,

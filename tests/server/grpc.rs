@@ -194,17 +194,20 @@ fn a_missing_value_is_never_sent_as_another_one() {
     assert_eq!(infer(&server, &request).unwrap().outputs.len(), 1);
 }
 
+/// Makes a request wrong.
+type Change = dyn Fn(&mut Request);
+
 #[test]
 fn wrong_requests_get_statuses() {
     let server = server();
-    let change = |change: &dyn Fn(&mut Request)| {
+    let change = |change: &Change| {
         let mut request = rows();
         change(&mut request);
         infer(&server, &request).unwrap_err()
     };
     assert_eq!(change(&|request| request.model_name = "nobody".to_owned()).0, 5);
     assert_eq!(change(&|request| request.model_version = "9".to_owned()).0, 5);
-    let wrong: [(&str, &dyn Fn(&mut Request)); 6] = [
+    let wrong: [(&str, &Change); 6] = [
         ("/inputs/0/datatype", &|request| request.inputs[0].datatype = "FP16".to_owned()),
         ("/inputs/0/name", &|request| request.inputs[0].name = "nobody".to_owned()),
         ("/inputs/1/shape", &|request| request.inputs[1].shape = vec![-2]),

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod batching;
+mod connections;
+mod forms;
 mod grpc;
 mod mlflow;
 mod observe;

@@ -67,6 +67,12 @@ impl Service {
         self
     }
 
+    /// Sets a member of an endpoint's contract.
+    pub(crate) fn set(mut self, endpoint: &str, member: &str, value: Value) -> Self {
+        self.contract["endpoints"][endpoint][member] = value;
+        self
+    }
+
     pub(crate) fn server(mut self, setting: &str, value: Value) -> Self {
         self.contract["server"][setting] = value;
         self
@@ -75,6 +81,12 @@ impl Service {
     /// Says what task an endpoint has.
     pub(crate) fn task(mut self, endpoint: &str, task: &str) -> Self {
         self.contract["endpoints"][endpoint]["task"] = json!(task);
+        self
+    }
+
+    /// Says what happens to answers of an endpoint that do not fit.
+    pub(crate) fn validate_output(mut self, endpoint: &str, what: &str) -> Self {
+        self.contract["endpoints"][endpoint]["validate_output"] = json!(what);
         self
     }
 

@@ -17,6 +17,7 @@ mod tensors;
 mod v1;
 mod v2;
 mod vertex;
+mod vetiver;
 
 use std::sync::Arc;
 
@@ -33,13 +34,14 @@ pub trait Protocol: Sync {
 
 /// Returns the protocols that the contract turns on; the server's own always is.
 pub fn spoken(app: &App) -> impl Iterator<Item = &'static dyn Protocol> {
-    use service::Protocol::{Grpc, Kserve, Mlflow, Seldon, Tensorflow, V2};
-    let peers: [(&[service::Protocol], &'static dyn Protocol); 5] = [
+    use service::Protocol::{Grpc, Kserve, Mlflow, Seldon, Tensorflow, V2, Vetiver};
+    let peers: [(&[service::Protocol], &'static dyn Protocol); 6] = [
         (&[V2], &v2::V2),
         (&[Grpc], &grpc::Grpc),
         (&[Kserve, Tensorflow], &v1::V1),
         (&[Mlflow], &mlflow::Mlflow),
         (&[Seldon], &seldon::Seldon),
+        (&[Vetiver], &vetiver::Vetiver),
     ];
     let on = &app.service.server.protocols;
     let peers = peers.into_iter().filter(|(names, _)| names.iter().any(|name| on.contains(name)));

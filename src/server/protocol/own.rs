@@ -32,6 +32,8 @@ use crate::server::{http, render};
 pub(super) struct Own;
 
 static SPEAKER: Speaker = Speaker { protocol: None, failure: http::failure };
+/// The records of CSV are lists of values.
+const LISTS: Dialect = Dialect { lists: true, drop_unknown: false, non_finite: false };
 const CSV: &str = "text/csv";
 const ANY: &str = "application/octet-stream";
 
@@ -136,7 +138,7 @@ fn read(
         (style.media, body) = (media(form, Some(media_type))?, part.content);
     }
     let payload = match (form, style.media) {
-        (Form::Table(schema), Media::Csv) => Payload::Table(csv::read(schema, Dialect::default(), &body)?),
+        (Form::Table(schema), Media::Csv) => Payload::Table(csv::read(schema, LISTS, &body)?),
         (Form::Table(schema), _) => {
             let (table, orientation) = validate::table(schema, &body)?;
             style.orientation = orientation;

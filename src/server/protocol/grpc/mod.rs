@@ -1,12 +1,13 @@
-//! The Open Inference Protocol over gRPC, as KServe, Triton and MLServer speak it, and the health service (`grpc.health.v1`), on
-//! the port of everything else.
+//! The Open Inference Protocol over gRPC, as KServe, Triton and MLServer speak it, the health service (`grpc.health.v1`) and
+//! server reflection, on the port of everything else.
 //!
 //! Tensors mean what they mean over REST. A call goes the way of all others: it is counted, logged and bounded alike.
-//! Messages are not compressed, and answers stream only where a client watches the server's health.
+//! Messages are not compressed, and only the health service and reflection have streams.
 
 mod frame;
 mod infer;
 mod message;
+mod reflection;
 mod watch;
 
 use std::sync::Arc;
@@ -53,6 +54,8 @@ impl Protocol for Grpc {
             .route(&path(INFERENCE, "ModelInfer"), infer(app))
             .route(&path(HEALTH, "Check"), unary(app, check))
             .route(&path(HEALTH, "Watch"), watch::route(app))
+            .route(&path("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"), reflection::route(app))
+            .route(&path("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"), reflection::route(app))
     }
 }
 
