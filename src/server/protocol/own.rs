@@ -31,7 +31,6 @@ use crate::server::{http, render};
 /// See the module.
 pub(super) struct Own;
 
-static SPEAKER: Speaker = Speaker { protocol: None, failure: http::failure };
 /// The records of CSV are lists of values.
 const LISTS: Dialect = Dialect { lists: true, drop_unknown: false, non_finite: false };
 const CSV: &str = "text/csv";
@@ -65,11 +64,15 @@ impl Protocol for Own {
             router.route(&format!("/{}", endpoint.name), post(handler))
         })
     }
+
+    fn speaker(&self) -> &'static Speaker {
+        &http::OWN
+    }
 }
 
 /// Answers a request for an endpoint.
 pub(super) async fn answer(app: &Arc<App>, number: usize, request: Request) -> Response {
-    let mut exchange = Exchange::new(app, &SPEAKER, request);
+    let mut exchange = Exchange::new(app, &http::OWN, request);
     exchange.endpoint = Some(number);
     let content_type = text(exchange.headers(), &header::CONTENT_TYPE).map(str::to_owned);
     let csv = text(exchange.headers(), &header::ACCEPT).is_some_and(|accept| accept.contains(CSV));

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::{Protocol, models, own};
 use crate::server::app::App;
+use crate::server::exchange::Speaker;
 use crate::server::http;
 use crate::service;
 
@@ -32,10 +33,18 @@ impl Protocol for Vetiver {
         if models::endpoint(app, "metadata").is_none() {
             routes = routes.route("/metadata", http::page(app, metadata));
         }
-        if !app.service.server.protocols.contains(&service::Protocol::Mlflow) {
-            routes = routes.route("/ping", http::page(app, ping));
-        }
         routes
+    }
+
+    fn health(&self, app: &Arc<App>) -> Router {
+        if app.service.server.protocols.contains(&service::Protocol::Mlflow) {
+            return Router::new();
+        }
+        Router::new().route("/ping", http::page(app, ping))
+    }
+
+    fn speaker(&self) -> &'static Speaker {
+        &http::OWN
     }
 }
 

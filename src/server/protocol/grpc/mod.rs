@@ -45,17 +45,25 @@ static SPEAKER: Speaker = Speaker { protocol: Some(service::Protocol::Grpc), fai
 impl Protocol for Grpc {
     fn routes(&self, app: &Arc<App>) -> Router {
         Router::new()
-            .route(&path(INFERENCE, "ServerLive"), unary(app, |_, _: Nothing| Ok(Answer { yes: true })))
-            .route(&path(INFERENCE, "ServerReady"), unary(app, |app, _: Nothing| Ok(Answer { yes: app.is_ready() })))
             .route(&path(INFERENCE, "ModelReady"), unary(app, model_ready))
             .route(&path(INFERENCE, "ServerMetadata"), unary(app, |_, _: Nothing| Ok(server())))
             .route(&path(INFERENCE, "ModelMetadata"), unary(app, metadata))
             .route(&path(INFERENCE, "RepositoryIndex"), unary(app, |app, asked| Ok(index(app, asked))))
             .route(&path(INFERENCE, "ModelInfer"), infer(app))
-            .route(&path(HEALTH, "Check"), unary(app, check))
-            .route(&path(HEALTH, "Watch"), watch::route(app))
             .route(&path("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"), reflection::route(app))
             .route(&path("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"), reflection::route(app))
+    }
+
+    fn health(&self, app: &Arc<App>) -> Router {
+        Router::new()
+            .route(&path(INFERENCE, "ServerLive"), unary(app, |_, _: Nothing| Ok(Answer { yes: true })))
+            .route(&path(INFERENCE, "ServerReady"), unary(app, |app, _: Nothing| Ok(Answer { yes: app.is_ready() })))
+            .route(&path(HEALTH, "Check"), unary(app, check))
+            .route(&path(HEALTH, "Watch"), watch::route(app))
+    }
+
+    fn speaker(&self) -> &'static Speaker {
+        &SPEAKER
     }
 }
 
