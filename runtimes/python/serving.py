@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 import sys
+import time
 import traceback
 
 from .errors import OutputError
@@ -52,7 +53,7 @@ def writer(data):
 
 
 def load(message):
-    """Returns the endpoints by name: what reads a call, what answers it, what writes the result."""
+    """Returns the endpoints by name: what reads a call, the functions that answer it, what writes the result."""
     path = message["file"]
     sys.path.insert(0, os.path.dirname(path))
     spec = importlib.util.spec_from_file_location("service", path)
@@ -62,8 +63,30 @@ def load(message):
     service = getattr(module, message["entry"])(Bundle(message))
     endpoints = {}
     for name, data in message["endpoints"].items():
-        endpoints[name] = reader(data["input"]), getattr(service, name.replace("-", "_")), writer(data["output"])
+        endpoints[name] = reader(data["input"]), stages_of(service, name, data), writer(data["output"])
     return endpoints
+
+
+def stages_of(service, name, data):
+    """Returns the service's functions that a call goes through, each with the name of its stage."""
+    methods = {
+        "preprocess": data.get("preprocess"),
+        "model": name.replace("-", "_"),
+        "postprocess": data.get("postprocess"),
+    }
+    return [(stage, getattr(service, method)) for stage, method in methods.items() if method is not None]
+
+
+def run(stages, value):
+    """Returns what the last function makes of the value, and how long each took where there are several."""
+    if len(stages) == 1:
+        return stages[0][1](value), {}
+    times = {}
+    for stage, method in stages:
+        start = time.perf_counter_ns()
+        value = method(value)
+        times[stage] = (time.perf_counter_ns() - start) // 1000
+    return value, {"stages": times}
 
 
 def is_refusal(error):
@@ -72,11 +95,11 @@ def is_refusal(error):
 
 
 def answer(endpoints, header, buffer, offset):
-    source, method, sink = endpoints[header["endpoint"]]
+    source, stages, sink = endpoints[header["endpoint"]]
     try:
-        result = method(source.read(header, buffer, offset))
+        result, times = run(stages, source.read(header, buffer, offset))
         description, body = sink.write(result, header.get("rows", 1))
-        return {"type": "result", **description}, body
+        return {"type": "result", **description, **times}, body
     except OutputError as error:
         return {"type": "error", "kind": "output", "message": str(error)}, b""
     except Exception as error:

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regex::Regex;
 
 use super::document::Value;
+use super::fallback::fallback;
 use super::keys::{self, Key};
 use super::names;
 use super::reader::{Cursor, Fields, Read, all};
@@ -60,6 +61,13 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let max_batch_bytes = fields.optional("max_batch_bytes", |cursor| merged(cursor, batch, units::size));
     let validate_output =
         fields.or("validate_output", ValidateOutput::default(), |cursor| cursor.choice(keys::VALIDATE_OUTPUT));
+    let cache_bytes = fields.optional("cache", units::size);
+    let fallback = match &output {
+        Ok(output) => fields.optional("fallback", |cursor| fallback(cursor, output)),
+        Err(refused) => Err(*refused),
+    };
+    let preprocess = fields.optional("preprocess", |cursor| cursor.named(&names::FUNCTION));
+    let postprocess = fields.optional("postprocess", |cursor| cursor.named(&names::FUNCTION));
     Ok(Endpoint {
         description: description?,
         task: task?,
@@ -70,6 +78,10 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
         max_batch_bytes: max_batch_bytes?,
         latency_ms: latency_ms?,
         validate_output: validate_output?,
+        cache_bytes: cache_bytes?,
+        fallback: fallback?,
+        preprocess: preprocess?,
+        postprocess: postprocess?,
     })
 }
 

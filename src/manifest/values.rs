@@ -77,7 +77,7 @@ pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Read<Json> {
     } else {
         return Ok(value);
     };
-    cursor.refuse(format!("the value does not fit the column's {broken}"), "a request with it would be refused")
+    cursor.refuse(format!("the value does not fit the column's {broken}"), "a row with it would be refused")
 }
 
 /// Whether a text matches a column's pattern, which has been checked.

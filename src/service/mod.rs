@@ -182,6 +182,19 @@ pub struct Endpoint {
     /// What happens to an answer whose values the output does not allow.
     #[serde(default)]
     pub validate_output: ValidateOutput,
+    /// Bytes of results that are remembered by their input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes: Option<u64>,
+    /// What is answered where no worker can answer in time: of a table a row as an object, of a tensor with rows a row, of all
+    /// else the whole value.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub fallback: Option<serde_json::Value>,
+    /// The service's function that the input goes through before the endpoint's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<String>,
+    /// The service's function that the endpoint's result goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postprocess: Option<String>,
 }
 
 /// What happens to an answer whose values its contract does not allow. One of another form than the contract's always fails: there

@@ -79,12 +79,23 @@ pub(super) async fn answer(app: &Arc<App>, number: usize, request: Request) -> R
     let answer = match media(&app.endpoints[number].input, content_type.as_deref()) {
         Ok(media) => {
             let style = Style { orientation: Orientation::Rows, media, csv };
-            let read = move |app: &App, body| read(app, number, body, content_type.as_deref(), style);
-            exchange.run(read, write).await
+            call(&mut exchange, number, content_type, style).await
         }
         Err(failure) => Err(failure),
     };
     exchange.finish(answer)
+}
+
+async fn call(
+    exchange: &mut Exchange,
+    number: usize,
+    content_type: Option<String>,
+    style: Style,
+) -> Result<Response, Failure> {
+    let read = move |app: &App, body| read(app, number, body, content_type.as_deref(), style);
+    let (results, style) = exchange.call(read).await?;
+    let fallback = exchange.fallback();
+    exchange.reply(results, move |endpoint, results| write(endpoint, results, style, fallback)).await
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
@@ -154,13 +165,17 @@ fn read(
     Ok(Call { endpoint: number, payloads: vec![payload], style })
 }
 
-fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style) -> Reply {
+fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style, fallback: Option<Code>) -> Reply {
     let result = results.pop().expect("every payload has a result");
     let plain_text = style.media == Media::PlainText;
     let content = match (&endpoint.output, result) {
         (Form::Table(schema), Payload::Table(table)) if style.csv => csv::write_table(schema, &table).into(),
-        (Form::Table(schema), Payload::Table(table)) => render::table(schema, &table, style.orientation).into(),
-        (_, Payload::Tensor(tensor)) => render::tensor(&tensor).into(),
+        (Form::Table(schema), Payload::Table(table)) => {
+            // A bare list has no place for it; there the header alone says so.
+            let fallback = fallback.filter(|_| style.orientation != Orientation::List);
+            marked(render::table(schema, &table, style.orientation), fallback).into()
+        }
+        (_, Payload::Tensor(tensor)) => marked(render::tensor(&tensor), fallback).into(),
         (Form::Text, Payload::Bytes(text)) if !plain_text => {
             let mut out = Vec::with_capacity(text.len() + 2);
             render::scalar(&mut out, std::str::from_utf8(&text).expect("results have been checked"));
@@ -180,4 +195,13 @@ fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style) -> Reply 
         _ => http::JSON,
     };
     Reply { content, media_type, header: None }
+}
+
+/// Adds to an object what the fallback in it stands in for.
+fn marked(mut object: Vec<u8>, fallback: Option<Code>) -> Vec<u8> {
+    if let Some(code) = fallback {
+        object.pop();
+        object.extend([b",\"fallback\":\"", code.text().as_bytes(), b"\"}"].concat());
+    }
+    object
 }
