@@ -110,6 +110,26 @@ pub(super) const RUNTIME: &[Key] = &[
         Form::Either(&[Form::Text, Form::List(&Form::Named(&names::REQUIREMENT))]),
         "The packages to install: a list, or a file (Python: requirements.txt, pyproject.toml, uv.lock, pylock.toml; R: DESCRIPTION, renv.lock).",
     ),
+    optional(
+        "repositories",
+        Form::Names(&names::ASSET, &REPOSITORY),
+        "CRAN-like repositories for R packages that Debian lacks, by name: an address, or a folder of the project.",
+    ),
+];
+
+const REPOSITORY: Form = Form::Either(&[Form::Text, Form::Fields(REPOSITORY_FIELDS)]);
+
+pub(super) const REPOSITORY_FIELDS: &[Key] = &[
+    optional(
+        "url",
+        Form::Text,
+        "Where `src/contrib` lies: an http or https address, or a folder of the project; when left out, it is configured where mlpack runs.",
+    ),
+    optional(
+        "date",
+        Form::Named(&names::DATE),
+        "The day of the snapshot; it takes the place of `{date}` in the address.",
+    ),
 ];
 
 pub(super) const SYSTEM: &[Key] = &[
@@ -122,6 +142,11 @@ pub(super) const SYSTEM: &[Key] = &[
         "pins",
         Form::List(&Form::Named(&names::DEBIAN_PIN)),
         "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",
+    ),
+    optional(
+        "build",
+        Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
+        "Debian packages that compiling R packages needs, such as `libxml2-dev`, beyond what is found by itself; they do not reach the image.",
     ),
     optional(
         "libraries",
