@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use mlpack::error::{Diagnose as _, Exit};
 use mlpack::manifest::{self, Essential, Language, Libraries, Manifest, Packages, Place, Scripts, System};
-use mlpack::service::{ColumnType, Data, Dtype, Protocol};
+use mlpack::service::{ColumnType, Data, Dtype, Extra, Protocol, ValidateOutput};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,7 +172,10 @@ fn reads_every_field() {
     assert_eq!(manifest.code, [PathBuf::from("lib"), PathBuf::from("helper.py")]);
     assert_eq!(manifest.artifacts["model"].path, root.join("models/model.joblib"));
     assert_eq!(manifest.datasets["names"].license.as_deref(), Some("CC0-1.0"));
-    let Data::Table { columns } = &manifest.endpoints["classify"].input else { panic!("a table") };
+    let Data::Table { columns, extra } = &manifest.endpoints["classify"].input else { panic!("a table") };
+    assert_eq!((*extra, columns[0].pattern.as_deref()), (Extra::Ignore, Some("^[A-Z]")));
+    assert_eq!(manifest.endpoints["classify"].validate_output, ValidateOutput::Warn);
+    assert_eq!(manifest.endpoints["ask"].output, Data::Image { media_types: vec!["image/webp".to_owned()] });
     assert_eq!((columns[0].name.as_str(), columns[1].name.as_str()), ("name", "age"), "in the order written");
     assert_eq!(columns[0].default, Some(Value::Null));
     assert_eq!((columns[1].kind, columns[1].maximum), (ColumnType::Integer, Some(150.0)));
