@@ -20,6 +20,7 @@ use super::listen::connections::Connections;
 use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
+use super::trace::Tracer;
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -47,6 +48,8 @@ pub struct App {
     pub auth: Option<Arc<Auth>>,
     /// Which web pages may call from a browser.
     pub origins: Option<Origins>,
+    /// Records traces, where they are wanted.
+    pub tracer: Option<Arc<Tracer>>,
     /// How many workers there should be.
     pub workers: usize,
     /// The paths that Vertex AI calls.
@@ -90,6 +93,7 @@ impl App {
             limits,
             auth: auth.map(Arc::new),
             origins: options.origins.clone(),
+            tracer: options.traces.clone().map(|settings| Arc::new(Tracer::new(settings, &service))),
             workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),

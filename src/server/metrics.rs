@@ -244,6 +244,11 @@ fn write_server(page: &mut Page, app: &App) {
     page.single("mlpack_workers", "gauge", "Workers that there should be.", app.workers as f64);
     page.single("mlpack_workers_ready", "gauge", "Workers that are ready.", app.ready_workers() as f64);
     page.single("mlpack_worker_restarts_total", "counter", "Workers started again.", restarts as f64);
+    if let Some(tracer) = &app.tracer {
+        let (sent, dropped) = tracer.counts();
+        page.single("mlpack_spans_sent_total", "counter", "Spans that the collector took.", sent as f64);
+        page.single("mlpack_spans_dropped_total", "counter", "Spans that could not be sent.", dropped as f64);
+    }
     page.single("mlpack_feedback_total", "counter", "Feedback messages received.", feedback as f64);
     let own = resident("self");
     page.single("process_resident_memory_bytes", "gauge", "Memory of the server's own process.", own as f64);

@@ -27,6 +27,7 @@ pub mod options;
 pub mod protocol;
 pub mod reload;
 pub mod render;
+pub mod trace;
 pub mod validate;
 pub mod worker;
 
@@ -171,6 +172,9 @@ async fn serve(app: Arc<App>, tls: Option<Arc<Reloaded<Files>>>, address: Socket
     if let Some(auth) = app.auth.clone() {
         tokio::spawn(async move { auth.follow().await });
     }
+    if let Some(tracer) = app.tracer.clone() {
+        tokio::spawn(async move { tracer.run().await });
+    }
     let reaping = Arc::clone(&app);
     tokio::spawn(async move { reaping.reap().await });
     for number in 1..=app.workers {
@@ -190,6 +194,9 @@ async fn serve(app: Arc<App>, tls: Option<Arc<Reloaded<Files>>>, address: Socket
     }
     accepting.abort();
     let _ = timeout(LAST_PATIENCE, app.connections.finish()).await;
+    if let Some(tracer) = &app.tracer {
+        let _ = timeout(LAST_PATIENCE, tracer.finish()).await;
+    }
     app.stop_workers(LAST_PATIENCE).await;
     log::line(Level::Info, "stopped", json!({}));
     Ok(())

@@ -10,6 +10,7 @@ mod observe;
 mod seldon;
 mod support;
 mod tls;
+mod traces;
 mod v1;
 mod v2;
 
