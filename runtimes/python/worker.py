@@ -13,6 +13,7 @@ import operator
 import os
 import struct
 import sys
+import time
 import traceback
 
 numpy = pandas = MISSING = None
@@ -448,8 +449,26 @@ def load(message):
     for name, data in message["endpoints"].items():
         source = adapter(data["input"], TableReader, TensorReader, PlainReader)
         sink = adapter(data["output"], TableWriter, TensorWriter, PlainWriter)
-        endpoints[name] = source, getattr(service, name.replace("-", "_")), sink
+        endpoints[name] = source, stages_of(service, name, data), sink
     return endpoints
+
+
+def stages_of(service, name, data):
+    """Returns the service's functions that a call goes through, each with what its time is called."""
+    names = [("preprocess", data.get("preprocess")), ("model", name.replace("-", "_")), ("postprocess", data.get("postprocess"))]
+    return [(stage, getattr(service, method)) for stage, method in names if method is not None]
+
+
+def run(stages, value):
+    """Returns what the last function makes of the value, and the times of all where there are several."""
+    if len(stages) == 1:
+        return stages[0][1](value), {}
+    times = {}
+    for stage, method in stages:
+        start = time.perf_counter_ns()
+        value = method(value)
+        times[stage] = (time.perf_counter_ns() - start) // 1000
+    return value, {"stages": times}
 
 
 def is_refusal(error):
@@ -458,11 +477,11 @@ def is_refusal(error):
 
 
 def answer(endpoints, header, buffer, offset):
-    source, method, sink = endpoints[header["endpoint"]]
+    source, stages, sink = endpoints[header["endpoint"]]
     try:
-        result = method(source.read(header, buffer, offset))
+        result, times = run(stages, source.read(header, buffer, offset))
         description, body = sink.write(result, header.get("rows", 1))
-        return {"type": "result", **description}, body
+        return {"type": "result", **description, **times}, body
     except OutputError as error:
         return {"type": "error", "kind": "output", "message": str(error)}, b""
     except Exception as error:
