@@ -99,8 +99,10 @@ fn requests_and_model_calls_are_spans_of_the_callers_trace() {
     assert_eq!(call(1, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"), 200);
     assert_eq!(server.post("/predict", &json!({"rows": []})).0, 422);
     server.until(|| collector.spans.lock().unwrap().len() >= 5);
-    let page = String::from_utf8(server.exchange("GET", "/metrics", "", b"", &[]).2).unwrap();
-    assert!(page.contains("mlpack_spans_sent_total 5\n") && page.contains("mlpack_spans_dropped_total 0\n"), "{page}");
+    server.until(|| {
+        let page = String::from_utf8(server.exchange("GET", "/metrics", "", b"", &[]).2).unwrap();
+        page.contains("mlpack_spans_sent_total 5\n") && page.contains("mlpack_spans_dropped_total 0\n")
+    });
 
     let heads = collector.heads.lock().unwrap();
     assert!(heads[0].starts_with("post /v1/traces http/1.1\r\n") && heads[0].contains("x-tenant: a b"), "{heads:?}");

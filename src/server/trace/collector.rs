@@ -111,12 +111,8 @@ async fn post(
         .map_err(|_| CollectorError::Address(address.clone()))?;
     request.headers_mut().extend(settings.headers.iter().cloned());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::select! {
-        biased;
-        response = sender.send_request(request) => Ok(response?.status()),
-        ended = connection => {
-            ended?;
-            Err(CollectorError::Connect(address.clone(), io::ErrorKind::UnexpectedEof.into()))
-        }
-    }
+    let driven = tokio::spawn(connection);
+    let response = sender.send_request(request).await;
+    driven.abort();
+    Ok(response?.status())
 }

@@ -10,17 +10,18 @@ pub mod settings;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use self::context::Context;
-use self::otlp::Span;
+use self::otlp::{Kind, Span};
 use self::settings::Settings;
+use super::call::Times;
 use super::log::{self, Level};
 use crate::service::Service;
 
@@ -29,6 +30,33 @@ const MAX_SENT: usize = 512;
 /// How often the same spans are sent before they are given up.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Which request of a client something is for, as the log names it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The request's ID.
+    pub request_id: HeaderValue,
+    /// Its place in a trace.
+    pub trace: Option<Context>,
+}
+
+impl Origin {
+    /// Returns the request's ID.
+    pub fn request_id(&self) -> &str {
+        self.request_id.to_str().unwrap_or_default()
+    }
+
+    /// Returns the trace's number.
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace.map(|context| context.trace.to_string())
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self { request_id: HeaderValue::from_static("-"), trace: None }
+    }
+}
 
 /// Gathers spans and sends them.
 #[derive(Debug)]
@@ -72,6 +100,22 @@ impl Tracer {
                 Context { sampled: is_in(context, sampler.share), ..context }
             }
         }
+    }
+
+    /// Records the parts of a call that a worker has just answered.
+    pub fn call(&self, request: Context, times: Times) {
+        let part = |name: &str, end: SystemTime, took: Duration| Span {
+            context: request.child(),
+            name: name.to_owned(),
+            kind: Kind::Internal,
+            end,
+            took,
+            failed: false,
+            attributes: Vec::new(),
+        };
+        let end = SystemTime::now();
+        self.record(part("queue", end - times.call, times.queue));
+        self.record(part("model", end, times.call));
     }
 
     /// Records what has ended, unless its trace is not recorded.

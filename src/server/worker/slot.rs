@@ -208,7 +208,9 @@ fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
         let level = if fault.failure.code == Code::InvalidInput { Level::Debug } else { Level::Error };
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
-        log::line(level, "call failed", json!({"endpoint": endpoint, "code": code, "reason": fault.reason}));
+        let line = json!({"endpoint": endpoint, "code": code, "reason": fault.reason,
+            "request_id": request.origin.request_id(), "trace_id": request.origin.trace_id()});
+        log::line(level, "call failed", line);
         request.refuse(fault.failure.clone());
     }
 }
