@@ -198,7 +198,11 @@ main <- function() {
   gc()
   write_frame('{"type":"ready"}')
   while (!is.null(frame <- read_frame())) {
-    reply <- answer(endpoints, frame)
-    write_frame(reply[[1L]], reply[[2L]])
+    if (frame$header$type == "fork") {
+      fork(frame$header)
+    } else {
+      reply <- answer(endpoints, frame)
+      write_frame(reply[[1L]], reply[[2L]])
+    }
   }
 }

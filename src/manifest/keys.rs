@@ -251,6 +251,11 @@ pub(super) const SERVER: &[Key] = &[
     optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),
     optional("startup_timeout", Form::Text, "How long a worker may take to load the model, such as `5m`."),
     optional(
+        "preload",
+        Form::Either(&[Form::Choice(&["auto"]), Form::Boolean]),
+        "Whether the model is loaded once and workers are forked from it; `auto` does so for several workers where it is safe.",
+    ),
+    optional(
         "protocols",
         Form::List(&Form::Choice(PROTOCOLS)),
         "The protocols of other model servers that are spoken besides the server's own; all unless given.",

@@ -20,6 +20,7 @@ use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
 use super::trace::Tracer;
+use super::worker::template::Template;
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -39,6 +40,8 @@ pub struct App {
     pub caches: Vec<Option<Cache>>,
     /// Starts and reaps workers.
     pub reaper: Reaper,
+    /// What workers are forked from.
+    pub template: Template,
     /// What has been counted since the start.
     pub metrics: Metrics,
     /// Who is connected.
@@ -95,6 +98,7 @@ impl App {
                 .map(|endpoint| endpoint.cache_bytes.map(|bytes| Cache::new(bytes as usize)))
                 .collect(),
             reaper: Reaper::default(),
+            template: Template::new(server.preload, workers),
             connections: Arc::new(Connections::new(limits.clone())),
             limits,
             auth: auth.map(Arc::new),

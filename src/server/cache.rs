@@ -142,7 +142,10 @@ mod tests {
         let texts = |texts: &[Option<&str>]| {
             let mut column = Column::new(ColumnType::String, true);
             for text in texts {
-                text.map_or_else(|| column.push_null(), |text| column.push_text(text));
+                match text {
+                    Some(text) => column.push_text(text),
+                    None => column.push_null(),
+                }
             }
             Payload::Table(Table { rows: texts.len(), columns: vec![column] })
         };

@@ -69,6 +69,37 @@ impl AddAssign for Times {
     }
 }
 
+/// Where the results of a request came from, together.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// The times of all calls of workers.
+    pub workers: Option<Times>,
+    /// Whether one came from the cache.
+    remembered: bool,
+    /// What the fallback stood in for, where it did.
+    pub fallback: Option<Code>,
+}
+
+impl Sources {
+    /// Takes note of one result more.
+    pub fn add(&mut self, source: Source) {
+        match source {
+            Source::Worker(times) => *self.workers.get_or_insert_default() += times,
+            Source::Cache => self.remembered = true,
+            Source::Fallback(code) => self.fallback = Some(code),
+        }
+    }
+
+    /// Says what the cache did (RFC 9211).
+    pub fn cache_status(&self) -> &'static str {
+        match (self.remembered, self.workers.is_some() || self.fallback.is_some()) {
+            (true, false) => "mlpack; hit",
+            (true, true) => "mlpack; fwd=partial",
+            (false, _) => "mlpack; fwd=miss",
+        }
+    }
+}
+
 /// Calls the endpoint; `deadline` covers the time in the queue.
 pub async fn call(
     app: &App,

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::app::{App, Running};
 use super::auth::Caller;
-use super::call::{self, Source, Stages, Times};
+use super::call::{self, Source, Sources, Stages};
 use super::contract::Endpoint;
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -83,36 +83,6 @@ pub struct Exchange {
     running: Option<Running>,
     /// How its calls were answered.
     source: Sources,
-}
-
-/// What is told of where the results of a request came from.
-#[derive(Debug, Default)]
-struct Sources {
-    /// The times of all calls of workers.
-    workers: Option<Times>,
-    /// Whether one came from the cache.
-    remembered: bool,
-    /// What the fallback stood in for, where it did.
-    fallback: Option<Code>,
-}
-
-impl Sources {
-    fn add(&mut self, source: Source) {
-        match source {
-            Source::Worker(times) => *self.workers.get_or_insert_default() += times,
-            Source::Cache => self.remembered = true,
-            Source::Fallback(code) => self.fallback = Some(code),
-        }
-    }
-
-    /// Says what the cache did (RFC 9211).
-    fn cache_status(&self) -> &'static str {
-        match (self.remembered, self.workers.is_some() || self.fallback.is_some()) {
-            (true, false) => "mlpack; hit",
-            (true, true) => "mlpack; fwd=partial",
-            (false, _) => "mlpack; fwd=miss",
-        }
-    }
 }
 
 impl Exchange {

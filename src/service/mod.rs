@@ -93,6 +93,9 @@ pub struct Server {
     pub grace_ms: u64,
     /// Milliseconds that a worker may take to load the model.
     pub startup_timeout_ms: u64,
+    /// Whether the model is loaded once and workers are forked from it; `None` where there are several and it can be.
+    #[serde(default)]
+    pub preload: Option<bool>,
     /// The protocols spoken besides the server's own; a contract that does not say takes all.
     #[serde(default = "Protocol::all")]
     pub protocols: BTreeSet<Protocol>,
@@ -138,6 +141,7 @@ impl Default for Server {
             max_queue: 1024,
             grace_ms: 25_000,
             startup_timeout_ms: 300_000,
+            preload: None,
             protocols: Protocol::all(),
         }
     }

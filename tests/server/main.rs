@@ -5,8 +5,10 @@
 mod auth;
 mod batching;
 mod connections;
+mod forking;
 mod mlflow;
 mod observe;
+mod robust;
 mod seldon;
 mod support;
 mod tls;

@@ -2,11 +2,13 @@
 //! Replies are untrusted: every length is checked, none is believed.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::link::WorkerEnds;
 use crate::server::call::Stages;
 use crate::server::contract::{Form, Schema};
 use crate::server::data::{Column, Payload, Table, Tensor, size, width};
@@ -61,13 +63,32 @@ struct Call<'a> {
     shape: Option<Vec<usize>>,
 }
 
+/// The frame that asks a worker to fork: where the new worker finds its pipes.
+#[derive(Serialize)]
+struct Fork {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    requests: String,
+    replies: String,
+    stdout: String,
+    stderr: String,
+}
+
 /// What a reply's header says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Header {
     /// The model is loaded.
-    Ready,
-    /// The model cannot be loaded.
+    Ready {
+        /// The process's number, from a worker that was forked.
+        pid: Option<i32>,
+    },
+    /// A worker was forked, which speaks for itself from now on.
+    Forked {
+        /// What the fork lacks of its parent or shares with it: threads, sockets, open files.
+        left: Vec<String>,
+    },
+    /// The model cannot be loaded, or the worker cannot be forked.
     Failed {
         /// Why, in one line; the stack trace went to stderr.
         message: String,
@@ -153,6 +174,19 @@ pub fn load(service: &Service) -> Vec<u8> {
             .collect(),
     };
     close(open(&load))
+}
+
+/// Returns the frame that asks a worker to fork one that takes these ends.
+pub fn fork(ends: &WorkerEnds) -> Vec<u8> {
+    // Any language can open a path, few can receive a descriptor.
+    let path = |end: &OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), end.as_raw_fd());
+    close(open(&Fork {
+        kind: "fork",
+        requests: path(&ends.requests),
+        replies: path(&ends.replies),
+        stdout: path(&ends.stdout),
+        stderr: path(&ends.stderr),
+    }))
 }
 
 /// Returns the frame of one call with the rows of all `parts`, which fit each other.

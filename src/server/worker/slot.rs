@@ -10,7 +10,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{self, ErrorKind, Header};
-use super::process::{Broken, Process};
+use super::link::Broken;
+use super::process::Process;
+use super::template;
 use crate::server::app::App;
 use crate::server::batch::Request;
 use crate::server::call::{Stages, Times};
@@ -19,21 +21,11 @@ use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
 use crate::server::validate::check_output;
 
+/// The delays between starts of a worker that answers nothing in between; one that has answered comes back at once.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long to wait for a killed worker's exit status, which only the log wants.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Why a worker did not become ready.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("the worker's program cannot be started: {0}")]
-    Spawn(#[source] std::io::Error),
-    #[error("{0}")]
-    Broken(#[from] Broken),
-    #[error("the model cannot be loaded: {0}")]
-    Failed(String),
-}
 
 /// A call that the worker answered with a result.
 struct Served {
@@ -54,9 +46,9 @@ struct Fault {
 
 /// Keeps a worker running until the server stops.
 pub async fn supervise(app: Arc<App>, number: usize) {
-    let mut delay = FIRST_DELAY;
+    let mut delay = Duration::ZERO;
     while !app.is_stopping() {
-        match start(&app, number).await {
+        match template::start(&app, number).await {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
@@ -74,21 +66,7 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             }
         }
         tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(LONGEST_DELAY);
-    }
-}
-
-async fn start(app: &App, number: usize) -> Result<Process, StartError> {
-    app.metrics.worker_started();
-    let mut process =
-        Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
-    let load = frame::load(&app.service);
-    let patience = Duration::from_millis(app.service.server.startup_timeout_ms);
-    let reply = timeout(patience, process.exchange(&load)).await.map_err(|_| Broken::TimedOut)??;
-    match frame::header(reply).map_err(Broken::from)? {
-        (Header::Ready, _) => Ok(process),
-        (Header::Failed { message }, _) => Err(StartError::Failed(message)),
-        _ => Err(Broken::Unexpected.into()),
+        delay = (delay * 2).clamp(FIRST_DELAY, LONGEST_DELAY);
     }
 }
 
@@ -103,7 +81,7 @@ async fn serve(app: &App, number: usize, process: &mut Process, delay: &mut Dura
         if let Err(broken) = answer(app, process, batch).await {
             return broken;
         }
-        *delay = FIRST_DELAY;
+        *delay = Duration::ZERO;
     }
 }
 
