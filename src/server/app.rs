@@ -89,7 +89,7 @@ impl App {
         }
         Ok(Self {
             openapi: document.to_string().into(),
-            metrics: Metrics::new(endpoints.len()),
+            metrics: Metrics::new(endpoints.len(), workers),
             endpoints,
             queue,
             caches: service

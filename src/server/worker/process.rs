@@ -70,6 +70,11 @@ impl Process {
         status
     }
 
+    /// Returns the worker's process number.
+    pub fn id(&self) -> i32 {
+        self.pid
+    }
+
     /// Ends the worker and all that it has started.
     pub fn kill(&self) {
         signal_group(self.pid, libc::SIGKILL);

@@ -52,8 +52,10 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
+                app.metrics.worker_is(number, process.id());
                 let broken = serve(&app, number, &mut process, &mut delay).await;
                 app.worker_gone();
+                app.metrics.worker_is(number, 0);
                 report_end(&app, number, process, &broken).await;
             }
             Err(error) => {
