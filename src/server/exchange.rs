@@ -86,6 +86,8 @@ pub struct Exchange {
     id: HeaderValue,
     rows: usize,
     start: Instant,
+    /// The start as others know it: all times of a trace are reckoned from it.
+    begun: SystemTime,
     trace: Option<Context>,
     deadline: Instant,
     running: Option<Running>,
@@ -112,6 +114,7 @@ impl Exchange {
             id,
             rows: 0,
             start,
+            begun: SystemTime::now(),
             trace,
             deadline: start + app.timeout(),
             running: None,
@@ -167,7 +170,7 @@ impl Exchange {
             let origin = Origin { request_id: self.id.clone(), trace: self.trace };
             let outcome = call::call(&self.app, endpoint, payload, deadline, origin).await?;
             if let (Some(tracer), Some(trace), Source::Worker(times)) = (&self.app.tracer, self.trace, outcome.source) {
-                tracer.call(trace, times);
+                tracer.call(trace, times, self.begun + self.start.elapsed());
             }
             self.source.add(outcome.source);
             results.push(outcome.payload);
@@ -258,7 +261,7 @@ impl Exchange {
             context,
             name,
             kind: Kind::Server,
-            end: SystemTime::now(),
+            start: self.begun,
             took,
             failed: status.is_server_error(),
             attributes,

@@ -102,20 +102,20 @@ impl Tracer {
         }
     }
 
-    /// Records the parts of a call that a worker has just answered.
-    pub fn call(&self, request: Context, times: Times) {
-        let part = |name: &str, end: SystemTime, took: Duration| Span {
+    /// Records the parts of a call that a worker answered at `end`.
+    pub fn call(&self, request: Context, times: Times, end: SystemTime) {
+        let part = |name: &str, start: SystemTime, took: Duration| Span {
             context: request.child(),
             name: name.to_owned(),
             kind: Kind::Internal,
-            end,
+            start,
             took,
             failed: false,
             attributes: Vec::new(),
         };
-        let end = SystemTime::now();
-        self.record(part("queue", end - times.call, times.queue));
-        self.record(part("model", end, times.call));
+        let called = end - times.call;
+        self.record(part("queue", called - times.queue, times.queue));
+        self.record(part("model", called, times.call));
     }
 
     /// Records what has ended, unless its trace is not recorded.

@@ -15,8 +15,8 @@ pub struct Span {
     pub name: String,
     /// Whose work it was.
     pub kind: Kind,
-    /// When it ended.
-    pub end: SystemTime,
+    /// When it began.
+    pub start: SystemTime,
     /// How long it took.
     pub took: Duration,
     /// Whether it failed.
@@ -72,8 +72,8 @@ fn span(span: &Span) -> Value {
         "flags": 1,
         "name": span.name,
         "kind": span.kind as u8,
-        "startTimeUnixNano": nanoseconds(span.end - span.took),
-        "endTimeUnixNano": nanoseconds(span.end),
+        "startTimeUnixNano": nanoseconds(span.start),
+        "endTimeUnixNano": nanoseconds(span.start + span.took),
         "attributes": attributes.collect::<Vec<_>>(),
         "status": if span.failed { json!({"code": 2}) } else { json!({}) },
     });
