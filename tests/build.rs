@@ -12,6 +12,7 @@ use std::process::Command;
 use mlpack::digest::Digest;
 use mlpack::image::ImageStore;
 use mlpack::image::validate::validate;
+use mlpack::lock::Lock;
 use support::deb::{deb, deb_with};
 use support::debian::{DAY, Demo, Release, now, stanza};
 
@@ -307,6 +308,70 @@ fn every_output_is_the_image_that_was_built() {
     let first = ["a.tar", "d.tar"].map(digest);
     fixture.build("home", &outputs);
     assert_eq!(["a.tar", "d.tar"].map(digest), first);
+}
+
+/// Vendors the built project into `project/vendor`, and takes the archive away.
+fn vendor(fixture: &Fixture) {
+    let (code, line, messages) = fixture.run("project", "home", &["vendor", "vendor"]);
+    assert_eq!((code, line.as_str()), (0, "vendor\n"), "{messages}");
+    fixture.demo.files.lock().unwrap().clear();
+}
+
+/// Builds what is locked from the vendored inputs alone, with no server program but theirs.
+fn build_vendored(fixture: &Fixture, home: &str) -> (i32, String, String) {
+    let arguments = ["build", "--locked", "--offline", "--vendor", "vendor"];
+    outcome(fixture.command("project", home, &arguments).env_remove("MLPACK_SERVER"))
+}
+
+#[test]
+fn vendored_inputs_give_the_same_image_without_archive_server_or_cache() {
+    let fixture = Fixture::new();
+    let line = fixture.build("home", &[]);
+    vendor(&fixture);
+    let (code, again, messages) = build_vendored(&fixture, "empty-home");
+    assert_eq!((code, again), (0, line), "{messages}");
+    fixture.check("empty-home");
+    let lock = std::fs::read_to_string(fixture.path("project/mlpack.lock")).unwrap();
+    assert!(!lock.contains("vendor"), "{lock}");
+}
+
+#[test]
+fn a_vendored_file_with_other_bytes_is_refused() {
+    let fixture = Fixture::new();
+    fixture.build("home", &[]);
+    vendor(&fixture);
+    let lock = Lock::read(&fixture.path("project/mlpack.lock")).unwrap().unwrap();
+    let package = lock.platforms.values().next().unwrap().inputs().next().unwrap();
+    let file = fixture.path("project/vendor/blobs/sha256").join(package.sha256.hex());
+    let sound = std::fs::read(&file).unwrap();
+    let mut changed = sound.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for bytes in [&changed[..], &sound[1..], &[&sound[..], b"x"].concat()] {
+        std::fs::write(&file, bytes).unwrap();
+        let (code, line, messages) = build_vendored(&fixture, "empty-home");
+        assert_eq!((code, line.as_str()), (5, ""), "{messages}");
+        assert!(messages.contains(&format!("vendor/blobs/sha256/{} is not what was expected", package.sha256.hex())));
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(build_vendored(&fixture, "empty-home").0, 6);
+    // Vendoring again mends what was lost.
+    assert_eq!(fixture.run("project", "home", &["vendor", "vendor"]).0, 0);
+    assert_eq!(build_vendored(&fixture, "empty-home").0, 0);
+}
+
+#[test]
+fn only_a_folder_of_vendored_inputs_is_written_to_and_read() {
+    let fixture = Fixture::new();
+    let before = files(&fixture.path("project"));
+    let (code, _, messages) = fixture.run("project", "home", &["vendor", "code"]);
+    assert_eq!(code, 1, "{messages}");
+    assert!(messages.contains("error: `code` is in the way"), "{messages}");
+    let (code, _, messages) = fixture.run("project", "home", &["build", "--vendor", "code"]);
+    assert_eq!(code, 1, "{messages}");
+    assert!(messages.contains("error: `code` holds no vendored inputs\nhint: `mlpack vendor code` fills it"));
+    let (code, ..) = fixture.run("project", "home", &["vendor", "registry.example.org/Not A Name"]);
+    assert_eq!(code, 2);
+    assert_eq!(files(&fixture.path("project")), before);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What all parts of the running server share: the contract, the queue, and how the workers are.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,11 +9,13 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::{Answer, Queue, Request};
+use super::batch::{self, Answer, Queue, Request};
 use super::contract::{ContractError, Endpoint};
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
+use super::listen::connections::Connections;
+use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
 use crate::service::{Service, openapi};
@@ -34,6 +37,10 @@ pub struct App {
     pub reaper: Reaper,
     /// What has been counted since the start.
     pub metrics: Metrics,
+    /// Who is connected.
+    pub connections: Arc<Connections>,
+    /// What one client may take.
+    pub limits: Limits,
     /// How many workers there should be.
     pub workers: usize,
     /// The paths that Vertex AI calls.
@@ -58,15 +65,19 @@ impl App {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers =
             options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
+        let mut limits = options.limits.clone();
+        limits.fit_to_open_files();
         let server = &service.server;
-        let batch = endpoints.iter().map(|endpoint| endpoint.batch);
-        let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
+        let lanes = service.endpoints.values().map(|endpoint| batch::Limits::new(endpoint, server));
+        let queue = Queue::new(lanes, server.max_queue as usize, workers);
         Ok(Self {
             openapi: openapi::document(&service).to_string().into(),
             metrics: Metrics::new(endpoints.len()),
             endpoints,
             queue,
             reaper: Reaper::default(),
+            connections: Arc::new(Connections::new(limits.clone())),
+            limits,
             workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),

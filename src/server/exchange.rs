@@ -144,7 +144,7 @@ impl Exchange {
 
     fn refuse(&self, failure: &Failure) -> Response {
         let mut response = (self.speaker.failure)(failure, &self.id);
-        if matches!(failure.code, Code::QueueFull | Code::NotReady | Code::Draining) {
+        if matches!(failure.code, Code::QueueFull | Code::Overloaded | Code::NotReady | Code::Draining) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if self.is_unread(failure.code) {

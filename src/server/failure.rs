@@ -37,6 +37,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidInput,
     QueueFull,
+    Overloaded,
     ModelFailed,
     InvalidOutput,
     WorkerDied,
@@ -47,7 +48,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::MalformedBody,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -56,6 +57,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::InvalidInput,
         Self::QueueFull,
+        Self::Overloaded,
         Self::ModelFailed,
         Self::InvalidOutput,
         Self::WorkerDied,
@@ -84,6 +86,7 @@ impl Code {
             Self::UnsupportedMediaType => ("unsupported_media_type", 415),
             Self::InvalidInput => ("invalid_input", 422),
             Self::QueueFull => ("queue_full", 429),
+            Self::Overloaded => ("overloaded", 429),
             Self::ModelFailed => ("model_failed", 500),
             Self::InvalidOutput => ("invalid_output", 500),
             Self::WorkerDied => ("worker_died", 500),

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod batching;
+mod connections;
 mod mlflow;
 mod observe;
 mod seldon;

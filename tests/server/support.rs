@@ -67,6 +67,12 @@ impl Service {
         self
     }
 
+    /// Sets a member of an endpoint's contract.
+    pub(crate) fn set(mut self, endpoint: &str, member: &str, value: Value) -> Self {
+        self.contract["endpoints"][endpoint][member] = value;
+        self
+    }
+
     pub(crate) fn server(mut self, setting: &str, value: Value) -> Self {
         self.contract["server"][setting] = value;
         self
