@@ -56,20 +56,11 @@ impl Bench {
         let project = self.folder.join(name);
         fs::create_dir_all(&project).unwrap();
         fs::write(project.join("manifest.yaml"), format!("{MANIFEST}{runtime}")).unwrap();
-        fs::write(project.join("service.py"), "class Service:\n    def call(self, value):\n        return value\n").unwrap();
+        fs::write(project.join("service.py"), "class Service:\n    def call(self, value):\n        return value\n")
+            .unwrap();
         fs::write(project.join("requirements.txt"), requirements()).unwrap();
-        self.run(&project, &self.home(), &["lock"], &[]);
+        run(&project, &self.home(), &["lock"], &[]);
         project
-    }
-
-    /// Runs mlpack, which must succeed; returns how long it took.
-    fn run(&self, project: &Path, home: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Duration {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mlpack"));
-        command.current_dir(project).args(arguments).env("MLPACK_HOME", home).envs(environment.iter().copied());
-        let start = Instant::now();
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        start.elapsed()
     }
 
     /// Locking again, with everything fetched, without the time that uv takes.
@@ -88,7 +79,7 @@ impl Bench {
         let (mut all, mut own) = (Vec::new(), Vec::new());
         for _ in 0..RUNS {
             fs::write(&took, "").unwrap();
-            let time = self.run(&project, &self.home(), &["lock", "--update"], &environment);
+            let time = run(&project, &self.home(), &["lock", "--update"], &environment);
             let of_uv: u64 = fs::read_to_string(&took).unwrap().lines().map(|line| line.parse::<u64>().unwrap()).sum();
             all.push(time);
             own.push(time.saturating_sub(Duration::from_nanos(of_uv)));
@@ -159,13 +150,23 @@ impl Bench {
                 let name = package.sha256.hex();
                 fs::hard_link(self.home().join("cache/blobs/sha256").join(&name), blobs.join(name)).unwrap();
             }
-            cold.push(self.run(&project, home.path(), &["build", "--offline"], &[]));
+            cold.push(run(&project, home.path(), &["build", "--offline"], &[]));
             fs::remove_dir_all(home.path().join("images")).unwrap();
-            warm.push(self.run(&project, home.path(), &["build", "--offline"], &[]));
+            warm.push(run(&project, home.path(), &["build", "--offline"], &[]));
         }
         row(&format!("build of {} debs ({megabytes} MB), downloads cached", lock.len()), median(cold), Some(8.0));
         row("the same, unpacked debs cached", median(warm), Some(4.0));
     }
+}
+
+/// Runs mlpack, which must succeed; returns how long it took.
+fn run(project: &Path, home: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Duration {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mlpack"));
+    command.current_dir(project).args(arguments).env("MLPACK_HOME", home).envs(environment.iter().copied());
+    let start = Instant::now();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    start.elapsed()
 }
 
 fn row(what: &str, time: Duration, goal: Option<f64>) {

@@ -26,7 +26,7 @@ pub(super) struct Part {
 
 /// The parts that no file of the project touches.
 pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
-    let mut unpacked = inputs.worlds.unpack(&lock.packages)?;
+    let mut unpacked = inputs.worlds.unpack_whole(&lock.packages)?;
     for package in &mut unpacked {
         package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
     }

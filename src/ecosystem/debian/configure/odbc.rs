@@ -36,12 +36,14 @@ pub(super) fn is_understood(line: &Line) -> bool {
 
 /// Returns the file whose drivers a line registers.
 fn template(line: &Line) -> Option<String> {
-    shell::commands(&line.text).iter().find_map(|words| match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["odbcinst", "-i", "-d", "-f", path, ..] if path.starts_with('/') && !path.contains('$') => {
-            Some(path.to_owned())
-        }
-        _ => None,
-    })
+    shell::commands(&line.text).iter().find_map(
+        |words| match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["odbcinst", "-i", "-d", "-f", path, ..] if path.starts_with('/') && !path.contains('$') => {
+                Some(path.to_owned())
+            }
+            _ => None,
+        },
+    )
 }
 
 /// Returns the sections of a template as odbcinst writes them: no space around `=`, and a count of users at the end.
