@@ -30,6 +30,9 @@ pub struct Detail {
 #[allow(missing_docs, reason = "the text of each is in `Code::text`")]
 pub enum Code {
     MalformedBody,
+    Unauthenticated,
+    InvalidCredentials,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
@@ -48,8 +51,11 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedBody,
+        Self::Unauthenticated,
+        Self::InvalidCredentials,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
@@ -79,6 +85,9 @@ impl Code {
     fn parts(self) -> (&'static str, u16) {
         match self {
             Self::MalformedBody => ("malformed_body", 400),
+            Self::Unauthenticated => ("unauthenticated", 401),
+            Self::InvalidCredentials => ("invalid_credentials", 401),
+            Self::Forbidden => ("forbidden", 403),
             Self::NotFound => ("not_found", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
             Self::BodyTimeout => ("body_timeout", 408),
