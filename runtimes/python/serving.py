@@ -8,7 +8,7 @@ import traceback
 
 from .errors import OutputError
 from .forking import fork
-from .frames import REPLIES, REQUESTS, read_frame, send
+from .frames import REPLIES, REQUESTS, header, read_frame, send
 from .libraries import import_libraries
 from .tables import TableReader, TableWriter
 from .tensors import PlainReader, PlainWriter, TensorReader, TensorWriter
@@ -60,19 +60,23 @@ def is_refusal(error):
     return any(kind.__name__ == "InputError" for kind in type(error).__mro__)
 
 
-def answer(endpoints, header, buffer, offset):
-    source, method, sink = endpoints[header["endpoint"]]
+def answer(endpoints, call, buffer, offset):
+    """Returns the header and body of the answer to a call."""
+    source, method, sink = endpoints[call["endpoint"]]
     try:
-        result = method(source.read(header, buffer, offset))
-        description, body = sink.write(result, header.get("rows", 1))
-        return {"type": "result", **description}, body
+        result = method(source.read(call, buffer, offset))
+        return sink.write(result, call.get("rows", 1))
     except OutputError as error:
-        return {"type": "error", "kind": "output", "message": str(error)}, b""
+        return failure("output", str(error))
     except Exception as error:
         if is_refusal(error):
-            return {"type": "error", "kind": "input", "message": str(error)}, b""
+            return failure("input", str(error))
         traceback.print_exc()
-        return {"type": "error", "kind": "model", "message": type(error).__name__}, b""
+        return failure("model", type(error).__name__)
+
+
+def failure(kind, message):
+    return header("error", kind=kind, message=message), b""
 
 
 def main():
@@ -85,12 +89,12 @@ def main():
         endpoints = load(message)
     except Exception as error:
         traceback.print_exc()
-        send({"type": "failed", "message": f"{type(error).__name__}: {error}"})
+        send(header("failed", message=f"{type(error).__name__}: {error}"))
         return
     # What is loaded stays: looking through it for garbage during calls would be time lost.
     gc.collect()
     gc.freeze()
-    send({"type": "ready"})
+    send(header("ready"))
     while (frame := read_frame()) is not None:
         if frame[0]["type"] == "fork":
             fork(frame[0])
