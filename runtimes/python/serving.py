@@ -2,8 +2,10 @@
 
 import gc
 import importlib.util
+import json
 import os
 import sys
+import time
 import traceback
 
 from .errors import OutputError
@@ -39,7 +41,7 @@ def adapter(data, table, tensor, plain):
 
 
 def load(message):
-    """Returns the endpoints by name: what reads a call, what answers it, what writes the result."""
+    """Returns the endpoints by name: what reads a call, the functions that answer it, what writes the result."""
     path = message["file"]
     sys.path.insert(0, os.path.dirname(path))
     spec = importlib.util.spec_from_file_location("service", path)
@@ -51,8 +53,35 @@ def load(message):
     for name, data in message["endpoints"].items():
         source = adapter(data["input"], TableReader, TensorReader, PlainReader)
         sink = adapter(data["output"], TableWriter, TensorWriter, PlainWriter)
-        endpoints[name] = source, getattr(service, name.replace("-", "_")), sink
+        endpoints[name] = source, stages_of(service, name, data), sink
     return endpoints
+
+
+def stages_of(service, name, data):
+    """Returns the service's functions that a call goes through, each with the name of its stage."""
+    methods = {
+        "preprocess": data.get("preprocess"),
+        "model": name.replace("-", "_"),
+        "postprocess": data.get("postprocess"),
+    }
+    return [(stage, getattr(service, method)) for stage, method in methods.items() if method is not None]
+
+
+def run(stages, value):
+    """Returns what the last function makes of the value, and how long each took where there are several."""
+    if len(stages) == 1:
+        return stages[0][1](value), None
+    times = {}
+    for stage, method in stages:
+        start = time.perf_counter_ns()
+        value = method(value)
+        times[stage] = (time.perf_counter_ns() - start) // 1000
+    return value, times
+
+
+def with_times(head, times):
+    """Adds the times to a result's header."""
+    return head if times is None else head[:-1] + b',"stages":%s}' % json.dumps(times).encode()
 
 
 def is_refusal(error):
@@ -62,10 +91,11 @@ def is_refusal(error):
 
 def answer(endpoints, call, buffer, offset):
     """Returns the header and body of the answer to a call."""
-    source, method, sink = endpoints[call["endpoint"]]
+    source, stages, sink = endpoints[call["endpoint"]]
     try:
-        result = method(source.read(call, buffer, offset))
-        return sink.write(result, call.get("rows", 1))
+        result, times = run(stages, source.read(call, buffer, offset))
+        head, body = sink.write(result, call.get("rows", 1))
+        return with_times(head, times), body
     except OutputError as error:
         return failure("output", str(error))
     except Exception as error:

@@ -170,6 +170,18 @@ pub(super) const ENDPOINT: &[Key] = &[
         Form::Text,
         "How long an answer should take at the most, such as `50ms`: merged calls are kept small enough, and requests that would have to wait too long are refused at once.",
     ),
+    optional(
+        "cache",
+        Form::Text,
+        "How much memory may be used to remember results by their input, such as `64MiB`; only for results that depend on the input alone.",
+    ),
+    optional(
+        "fallback",
+        Form::Any,
+        "What is answered, and marked as such, where no worker can answer in time: one row of a table or tensor, else the whole value.",
+    ),
+    optional("preprocess", Form::Named(&names::FUNCTION), "The service's function that the input goes through first."),
+    optional("postprocess", Form::Named(&names::FUNCTION), "The service's function that the result goes through."),
 ];
 
 const DATA: Form = Form::Either(&[

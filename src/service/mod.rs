@@ -170,6 +170,19 @@ pub struct Endpoint {
     /// would have to wait too long are refused at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// Bytes of results that are remembered by their input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes: Option<u64>,
+    /// What is answered where no worker can answer in time: of a table a row as an object, of a tensor with rows a row, of all
+    /// else the whole value.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub fallback: Option<serde_json::Value>,
+    /// The service's function that the input goes through before the endpoint's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<String>,
+    /// The service's function that the endpoint's result goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postprocess: Option<String>,
 }
 
 /// What kind of answer an endpoint gives; protocols with a form of their own for it use that form.

@@ -15,6 +15,7 @@ use super::process::Process;
 use super::template;
 use crate::server::app::App;
 use crate::server::batch::Request;
+use crate::server::call::{Stages, Times};
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
@@ -25,6 +26,16 @@ const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long to wait for a killed worker's exit status, which only the log wants.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A call that the worker answered with a result.
+struct Served {
+    result: Payload,
+    /// When the worker was asked.
+    start: Instant,
+    /// How long it took.
+    took: Duration,
+    stages: Option<Stages>,
+}
 
 /// A call that the worker answered, but not with a result.
 struct Fault {
@@ -100,7 +111,7 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
             continue;
         }
         match call(app, process, &batch).await {
-            Ok(Ok(result)) => deliver(batch, result),
+            Ok(Ok(served)) => deliver(batch, served),
             Ok(Err(_)) if batch.len() > 1 => {
                 pending.push(batch.split_off(batch.len() / 2));
                 pending.push(batch);
@@ -118,7 +129,7 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
     Ok(())
 }
 
-async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Result<Payload, Fault>, Broken> {
+async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Result<Served, Fault>, Broken> {
     let number = batch[0].endpoint;
     let endpoint = &app.endpoints[number];
     let start = Instant::now();
@@ -131,15 +142,18 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     app.queue.called(number, count, took, succeeded);
     let reply = reply??;
     app.metrics.called(number, count, took);
-    let (rows, shape, body) = match reply {
-        (Header::Result { rows, shape }, body) => (rows, shape, body),
+    let (rows, shape, stages, body) = match reply {
+        (Header::Result { rows, shape, stages }, body) => (rows, shape, stages.map(Stages::from), body),
         (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
         _ => return Err(Broken::Unexpected),
     };
     let result = frame::result(&endpoint.output, rows, shape, body)?;
+    if let Some(stages) = stages {
+        app.metrics.staged(number, stages);
+    }
     let expected = endpoint.batch.then_some(count);
     Ok(match check_output(&endpoint.output, &result, expected) {
-        Ok(()) => Ok(result),
+        Ok(()) => Ok(Served { result, start, took, stages }),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),
     })
 }
@@ -157,11 +171,13 @@ impl Fault {
     }
 }
 
-fn deliver(batch: Vec<Request>, result: Payload) {
+fn deliver(batch: Vec<Request>, served: Served) {
+    let Served { result, start, took, stages } = served;
     let counts: Vec<usize> = batch.iter().map(|request| request.payload.rows()).collect();
     for (request, part) in batch.into_iter().zip(result.split(&counts)) {
+        let times = Times { queue: start - request.arrived, call: took, stages };
         // The client may have gone in the meantime.
-        let _ = request.answer.send(Ok(part));
+        let _ = request.answer.send(Ok((part, times)));
     }
 }
 
@@ -171,7 +187,7 @@ fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
         log::line(level, "call failed", json!({"endpoint": endpoint, "code": code, "reason": fault.reason}));
-        let _ = request.answer.send(Err(fault.failure.clone()));
+        request.refuse(fault.failure.clone());
     }
 }
 
@@ -184,6 +200,6 @@ fn give_back(app: &App, batch: Vec<Request>, broken: &Broken) {
         _ => Failure::new(Code::WorkerDied, "the model's process ended during the call"),
     };
     for request in batch {
-        let _ = request.answer.send(Err(failure.clone()));
+        request.refuse(failure.clone());
     }
 }
