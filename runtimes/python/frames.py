@@ -49,9 +49,9 @@ def parse_header(text):
     return parsed
 
 
-def header(kind, **members):
-    """Returns a header."""
-    return json.dumps({"type": kind, **members}).encode()
+def header(message, /, **members):
+    """Returns the header of a message of this type."""
+    return json.dumps({"type": message, **members}).encode()
 
 
 def send(head, body=b""):
