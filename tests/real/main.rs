@@ -12,6 +12,7 @@ mod support;
 mod apt;
 mod clients;
 mod configure;
+mod cran;
 mod elf_wheels;
 mod engines;
 mod faults;

@@ -178,6 +178,20 @@ fn every_type_goes_there_and_back() {
 }
 
 #[test]
+fn a_call_goes_through_the_services_functions_and_each_is_timed() {
+    let served = Served::start(tiny_r());
+    let answer = served.post("staged", &json!({"rows": [{"x": 4}, {"x": 0.25}]}));
+    assert_eq!(answer.json(), json!({"rows": [{"y": "9.0"}, {"y": "1.5"}]}));
+    let refused = served.post("staged", &json!({"rows": [{"x": -1}]}));
+    assert_eq!((refused.status, &refused.json()["error"]["message"]), (422, &json!("too low")));
+    let metrics = get(&format!("{}/metrics", served.url)).body;
+    for stage in ["preprocess", "model", "postprocess"] {
+        let line = format!("mlpack_stage_duration_seconds_count{{endpoint=\"staged\",stage=\"{stage}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[test]
 fn what_a_service_does_wrong_is_told_apart_and_leaves_the_server_up() {
     let mut served = Served::start(tiny_r());
     let refused = served.post("call", &json!({"do": "refuse"}));
@@ -276,7 +290,11 @@ fn two_workers_are_forked_from_one_that_has_loaded_the_model() {
 fn packages_that_debian_lacks_are_named_together() {
     let project = tiny_r().copy();
     fs::remove_file(project.path("mlpack.lock")).unwrap();
-    project.edit("manifest.yaml", "packages: [data.table, tibble]", "packages: [\"tibble>=99\", Tibble, nosuchpackage]");
+    project.edit(
+        "manifest.yaml",
+        "packages: [data.table, tibble]",
+        "packages: [\"tibble>=99\", Tibble, nosuchpackage]",
+    );
     let output = run(&mut project.command(tiny_r().home(), "lock"));
     output.expect_error(
         4,
