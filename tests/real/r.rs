@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::http::{Answer, client, get, post, try_get};
 use crate::support::process::{Running, free_port};
-use crate::support::project::{Prepared, example_r, tiny_r};
+use crate::support::project::{Prepared, example_r, many_r, tiny_r};
 use crate::support::run;
 use crate::support::scratch::Scratch;
 
@@ -147,6 +147,19 @@ fn r_starts_where_only_shared_memory_can_be_written() {
     let container = docker.serve(&docker.load(&archive(tiny_r(), &folder)));
     assert_eq!(post(&format!("{}/call", container.url), &json!({"echo": "here"})).json(), "here");
     assert_eq!(container.stop(), "0");
+}
+
+#[test]
+fn models_of_glmnet_and_caret_predict_and_maps_find_their_data() {
+    let served = Served::start(many_r());
+    let flowers = json!({"rows": [{"length": 1.4, "width": 0.2}, {"length": 6, "width": 2.3}]});
+    let row = |species: &str| json!({"caret": species, "glmnet": species, "recipe": species});
+    assert_eq!(served.post("classify", &flowers).json()["rows"], json!([row("setosa"), row("virginica")]));
+    // The cathedral of Vilnius. Without its data package PROJ knows no grid, and GDAL no reference system.
+    let place = served.post("project", &json!({"rows": [{"lon": 25.2876, "lat": 54.6858}]})).json();
+    let near = |name: &str, expected: f64| (place["rows"][0][name].as_f64().unwrap() - expected).abs() < 1.0;
+    assert!(near("x", 583_022.6) && near("y", 6_061_802.2), "{place}");
+    assert_eq!(place["rows"][0]["cell"], 11.0);
 }
 
 #[test]
