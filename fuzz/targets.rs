@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::io::{Cursor, Read as _};
+use std::io::Cursor;
 use std::sync::LazyLock;
 
 use mlpack::ecosystem::debian::catalog::Catalog;
@@ -18,17 +18,17 @@ use mlpack::ecosystem::debian::{relation, version};
 use mlpack::elf::Object;
 
 /// A parser under attack.
-pub struct Target {
+pub(crate) struct Target {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Parses any bytes; panics where something is wrong with the result.
-    pub run: fn(&[u8]),
+    pub(crate) run: fn(&[u8]),
     /// Inputs that it takes.
-    pub seeds: fn() -> Vec<Vec<u8>>,
+    pub(crate) seeds: fn() -> Vec<Vec<u8>>,
 }
 
 /// All targets.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
     Target { name: "deb822", run: deb822, seeds: || texts(&[PARAGRAPH, CONTROL]) },
     Target {
         name: "version",

@@ -2,12 +2,14 @@
 //!
 //! `sh fuzz/run.sh` runs the same targets for as long as one likes.
 
+#![expect(clippy::print_stdout, reason = "shown where a target fails")]
+
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
 use targets::{TARGETS, Target};
 
-/// Mutations of each seed.
+/// Mutations of each seed, where `MLPACK_FUZZ_ROUNDS` says no other number.
 const ROUNDS: u64 = 4_000;
 /// Words that parsers look for.
 const WORDS: [&[u8]; 16] = [
@@ -70,13 +72,13 @@ fn mutate(bytes: &mut Vec<u8>, numbers: &mut Numbers) {
     }
 }
 
-fn attack(target: &Target) {
+fn attack(target: &Target, rounds: u64) {
     let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
     for seed in (target.seeds)() {
         for end in 0..=seed.len() {
             (target.run)(&seed[..end]);
         }
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             let mut bytes = seed.clone();
             for _ in 0..=numbers.below(5) {
                 mutate(&mut bytes, &mut numbers);
@@ -88,8 +90,9 @@ fn attack(target: &Target) {
 
 #[test]
 fn parsers_stand_what_is_thrown_at_them() {
+    let rounds = std::env::var("MLPACK_FUZZ_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     for target in TARGETS {
-        println!("{}", target.name);
-        attack(target);
+        println!("{}: {rounds} mutations of each seed", target.name);
+        attack(target, rounds);
     }
 }

@@ -3,8 +3,6 @@
 //! An attack is named by what it does and, where there is one, by a case that is known of it. The test here only sees to
 //! it that this table stays true: each test that it names is there.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::path::Path;
 
 /// The attacks, and the tests whose inputs try them.
