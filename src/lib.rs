@@ -21,6 +21,8 @@ pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "cli")]
+pub mod compile;
+#[cfg(feature = "cli")]
 pub mod ecosystem;
 #[cfg(feature = "cli")]
 pub mod elf;

@@ -34,7 +34,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Returns all routes.
 pub fn router(app: &Arc<App>) -> Router {
     let health = Router::new()
-        .route("/livez", page(app, |_, id| json(StatusCode::OK, &json!({"status": "live"}), id)))
+        .route("/livez", page(app, live))
+        .route("/healthz", page(app, live))
         .route("/readyz", page(app, ready));
     let docs = Router::new()
         .route("/", page(app, landing))
@@ -96,6 +97,10 @@ fn landing(app: &App, id: &HeaderValue) -> Response {
         "endpoints": endpoints, "protocols": service.server.protocols, "openapi": "/openapi.json", "docs": "/docs",
         "metrics": "/metrics", "status": "alive"});
     json(StatusCode::OK, &page, id)
+}
+
+fn live(_: &App, id: &HeaderValue) -> Response {
+    json(StatusCode::OK, &json!({"status": "live"}), id)
 }
 
 fn ready(app: &App, id: &HeaderValue) -> Response {

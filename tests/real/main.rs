@@ -16,6 +16,7 @@ mod apt;
 mod arm64;
 mod clients;
 mod configure;
+mod cran;
 mod elf_wheels;
 mod engines;
 mod faults;
