@@ -81,7 +81,7 @@ mod tests {
 
     fn gz(bytes: &[u8]) -> Vec<u8> {
         let mut packed = Vec::new();
-        flate2::bufread::GzEncoder::new(bytes, flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+        flate2::bufread::GzEncoder::new(bytes, flate2::Compression::best()).read_to_end(&mut packed).unwrap();
         packed
     }
 
