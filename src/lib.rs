@@ -8,7 +8,8 @@
 //! [`manifest`] reads the user's file, [`project`] what it names. [`resolve`] is the only step that chooses; what it chose is a [`lock`]. A build is
 //! a pure function of the lock and of the bytes it names ([`build`]): [`fetch`] brings them in, verified; [`ecosystem`] turns
 //! packages into file trees and [`elf`] finds the system libraries they lack; [`layer`] writes the trees as archives;
-//! [`image`] ties them together, and [`registry`] sends them away. [`sandbox`] runs a program inside such a tree.
+//! [`image`] ties them together, and [`registry`] sends them away. [`sandbox`] runs a program inside such a tree, and
+//! [`vendor`] keeps what a lock names for the day when its mirrors have moved on.
 //!
 //! [`server`] is the other half: the program inside the image. The two halves share [`service`], and nothing else.
 
@@ -51,6 +52,8 @@ pub mod resolve;
 pub mod runtime;
 #[cfg(feature = "cli")]
 pub mod sandbox;
+#[cfg(feature = "cli")]
+pub mod vendor;
 
 #[cfg(feature = "server")]
 pub mod server;

@@ -271,6 +271,11 @@ impl Lock {
 }
 
 impl PlatformLock {
+    /// Returns every package whose file a build needs.
+    pub fn inputs(&self) -> impl Iterator<Item = &Package> {
+        self.packages.iter()
+    }
+
     /// Returns the packages of one world, in order.
     pub fn packages_of(&self, kind: PackageKind) -> impl Iterator<Item = &Package> {
         self.packages.iter().filter(move |package| package.kind == kind)

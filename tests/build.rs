@@ -12,7 +12,8 @@ use std::process::Command;
 use mlpack::digest::Digest;
 use mlpack::image::ImageStore;
 use mlpack::image::validate::validate;
-use support::deb::deb;
+use mlpack::lock::Lock;
+use support::deb::{deb, deb_with};
 use support::debian::{DAY, Demo, Release, now, stanza};
 
 /// What a Python image begins with, by the runtime's description.
@@ -91,6 +92,28 @@ impl Fixture {
         fixture.write("project/code/a/b.py", b"x = 1\n");
         fixture.write("project/model.bin", &vec![7; 100_000]);
         fixture
+    }
+
+    /// Adds a package to a release.
+    fn add(&mut self, release: &str, name: &str, version: &str, fields: &str, deb: &[u8]) {
+        let stanza = stanza(name, fields, deb).replace("Version: 1\n", &format!("Version: {version}\n"));
+        let stanza = stanza.replace("_1_amd64", &format!("_{version}_amd64"));
+        self.demo.put(&format!("pool/{name}_{version}_amd64.deb"), deb);
+        if release == "bookworm" {
+            self.packages.push_str(&stanza);
+            self.demo.publish(&Release { packages: &self.packages, ..Release::new(release) });
+        } else {
+            self.demo.publish(&Release { packages: &stanza, ..Release::new(release) });
+        }
+    }
+
+    /// Locks with `system` in the manifest; returns the exit code, and the lock's text or the messages.
+    fn lock(&self, system: &str) -> (i32, String) {
+        let manifest = MANIFEST.replace("platforms:", &format!("system: {system}\nplatforms:"));
+        self.write("project/manifest.yaml", manifest.as_bytes());
+        let (code, _, messages) = self.run("project", "home", &["lock", "--update"]);
+        let lock = || std::fs::read_to_string(self.path("project/mlpack.lock")).unwrap();
+        (code, if code == 0 { lock() } else { messages })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -285,4 +308,131 @@ fn every_output_is_the_image_that_was_built() {
     let first = ["a.tar", "d.tar"].map(digest);
     fixture.build("home", &outputs);
     assert_eq!(["a.tar", "d.tar"].map(digest), first);
+}
+
+/// Vendors the built project into `project/vendor`, and takes the archive away.
+fn vendor(fixture: &Fixture) {
+    let (code, line, messages) = fixture.run("project", "home", &["vendor", "vendor"]);
+    assert_eq!((code, line.as_str()), (0, "vendor\n"), "{messages}");
+    fixture.demo.files.lock().unwrap().clear();
+}
+
+/// Builds what is locked from the vendored inputs alone, with no server program but theirs.
+fn build_vendored(fixture: &Fixture, home: &str) -> (i32, String, String) {
+    let arguments = ["build", "--locked", "--offline", "--vendor", "vendor"];
+    outcome(fixture.command("project", home, &arguments).env_remove("MLPACK_SERVER"))
+}
+
+#[test]
+fn vendored_inputs_give_the_same_image_without_archive_server_or_cache() {
+    let fixture = Fixture::new();
+    let line = fixture.build("home", &[]);
+    vendor(&fixture);
+    let (code, again, messages) = build_vendored(&fixture, "empty-home");
+    assert_eq!((code, again), (0, line), "{messages}");
+    fixture.check("empty-home");
+    let lock = std::fs::read_to_string(fixture.path("project/mlpack.lock")).unwrap();
+    assert!(!lock.contains("vendor"), "{lock}");
+}
+
+#[test]
+fn a_vendored_file_with_other_bytes_is_refused() {
+    let fixture = Fixture::new();
+    fixture.build("home", &[]);
+    vendor(&fixture);
+    let lock = Lock::read(&fixture.path("project/mlpack.lock")).unwrap().unwrap();
+    let package = lock.platforms.values().next().unwrap().inputs().next().unwrap();
+    let file = fixture.path("project/vendor/blobs/sha256").join(package.sha256.hex());
+    let sound = std::fs::read(&file).unwrap();
+    let mut changed = sound.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for bytes in [&changed[..], &sound[1..], &[&sound[..], b"x"].concat()] {
+        std::fs::write(&file, bytes).unwrap();
+        let (code, line, messages) = build_vendored(&fixture, "empty-home");
+        assert_eq!((code, line.as_str()), (5, ""), "{messages}");
+        assert!(messages.contains(&format!("vendor/blobs/sha256/{} is not what was expected", package.sha256.hex())));
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(build_vendored(&fixture, "empty-home").0, 6);
+    // Vendoring again mends what was lost.
+    assert_eq!(fixture.run("project", "home", &["vendor", "vendor"]).0, 0);
+    assert_eq!(build_vendored(&fixture, "empty-home").0, 0);
+}
+
+#[test]
+fn only_a_folder_of_vendored_inputs_is_written_to_and_read() {
+    let fixture = Fixture::new();
+    let before = files(&fixture.path("project"));
+    let (code, _, messages) = fixture.run("project", "home", &["vendor", "code"]);
+    assert_eq!(code, 1, "{messages}");
+    assert!(messages.contains("error: `code` is in the way"), "{messages}");
+    let (code, _, messages) = fixture.run("project", "home", &["build", "--vendor", "code"]);
+    assert_eq!(code, 1, "{messages}");
+    assert!(messages.contains("error: `code` holds no vendored inputs\nhint: `mlpack vendor code` fills it"));
+    let (code, ..) = fixture.run("project", "home", &["vendor", "registry.example.org/Not A Name"]);
+    assert_eq!(code, 2);
+    assert_eq!(files(&fixture.path("project")), before);
+}
+
+#[test]
+fn a_pin_chooses_among_the_versions_of_all_releases() {
+    let mut fixture = Fixture::new();
+    let newer = deb_with("tzdata", "2", &[], &[("./usr/share/tzdata/data", "newer")]);
+    fixture.add("bookworm-security", "tzdata", "2", "", &newer);
+    let version = |lock: &str| {
+        let (_, rest) = lock.split_once("name = \"tzdata\"\nversion = \"").unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    for (system, expected) in [
+        ("{}", "2"),
+        ("{pins: [tzdata/bookworm]}", "1"),
+        ("{pins: [tzdata=1]}", "1"),
+        ("{packages: [tzdata (<< 2)]}", "1"),
+        ("{packages: [tzdata/bookworm-security]}", "2"),
+    ] {
+        let (code, lock) = fixture.lock(system);
+        assert_eq!((code, version(&lock).as_str()), (0, expected), "{system}");
+    }
+    let (code, lock) = fixture.lock("{pins: [tzdata=1]}");
+    assert!(code == 0 && lock.contains("\"pin tzdata=1\""), "{lock}");
+    let (code, messages) = fixture.lock("{pins: [tzdata=3]}");
+    let expected = "error: there is no package `tzdata (= 3)`, which manifest asks for: the archive has 2 \
+                    (bookworm-security), 1 (bookworm)\nhint: ask for a version that the archive has";
+    assert!(code == 4 && messages.contains(expected), "{messages}");
+}
+
+#[test]
+fn essential_packages_come_where_scripts_use_them() {
+    let mut fixture = Fixture::new();
+    for name in ["dash", "sed"] {
+        let package = deb(name, &[(&format!("./usr/bin/{name}"), name)]);
+        fixture.add("bookworm", name, "1", "Essential: yes\n", &package);
+    }
+    let names = |lock: &str| ["dash", "sed"].map(|name| lock.contains(&format!("name = \"{name}\"")));
+    assert_eq!(names(&fixture.lock("{}").1), [false, false]);
+    assert_eq!(names(&fixture.lock("{essential: full}").1), [true, true]);
+    fixture.write("project/code/run", b"#!/bin/sh\nexec true\n");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(fixture.path("project/code/run"), open).unwrap();
+    assert_eq!(names(&fixture.lock("{essential: none}").1), [false, false]);
+    for mode in ["elf", "depends"] {
+        assert_eq!(names(&fixture.lock(&format!("{{libraries: {mode}}}")).1), [true, false], "{mode}");
+    }
+    let (_, why, messages) = fixture.run("project", "home", &["why", "dash"]);
+    assert!(why.contains("the project has service\n  → depends on dash 1"), "{why}{messages}");
+}
+
+#[test]
+fn a_script_that_is_not_emulated_is_told_of_or_denied() {
+    let mut fixture = Fixture::new();
+    let script = "#!/bin/sh\nset -e\ninstall-firmware /lib/x\n";
+    let package = deb_with("firm", "1", &[("./postinst", script)], &[("./usr/share/firm/data", "x")]);
+    fixture.add("bookworm", "firm", "1", "", &package);
+    let lines = "the postinst of `firm` has a line that mlpack does not emulate:\n     3: install-firmware /lib/x";
+    assert_eq!(fixture.lock("{packages: [firm]}").0, 0);
+    let (code, _, messages) = fixture.run("project", "home", &["build"]);
+    assert!(code == 0 && messages.contains(&format!("warning: {lines}")), "{messages}");
+    let (code, messages) = fixture.lock("{packages: [firm], scripts: deny}");
+    assert_eq!(code, 4, "{messages}");
+    assert!(messages.contains(&format!("error: {lines}\nhint: leave out `firm`, or what depends on it")), "{messages}");
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use mlpack::error::{Diagnose as _, Exit};
-use mlpack::manifest::{self, Language, Libraries, Manifest, Packages};
+use mlpack::manifest::{self, Essential, Language, Libraries, Manifest, Packages, Scripts, System};
 use mlpack::service::{ColumnType, Data, Dtype, Protocol};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -163,7 +163,10 @@ fn reads_every_field() {
     assert_eq!(manifest.description, "Tells companies from persons.\nBy name.");
     assert_eq!(manifest.runtime.language, Language::Python);
     assert_eq!(manifest.runtime.packages, Packages::File(root.join("requirements.txt")));
-    assert_eq!(manifest.system.libraries, Libraries::Depends);
+    let System { packages, pins, libraries, essential, scripts } = manifest.system;
+    assert_eq!(packages, ["libgomp1", "libssl3=3.0.11-1~deb12u2", "openssl/bookworm", "libx11-6 (>= 2:1.8)"]);
+    assert_eq!(pins, ["tzdata/bookworm"]);
+    assert_eq!((libraries, essential, scripts), (Libraries::Depends, Essential::Full, Scripts::Deny));
     assert_eq!(manifest.service.file, root.join("service.py"));
     assert_eq!(manifest.code, [PathBuf::from("lib"), PathBuf::from("helper.py")]);
     assert_eq!(manifest.artifacts["model"].path, root.join("models/model.joblib"));
@@ -186,6 +189,7 @@ fn fills_in_what_is_left_out() {
     let project = project();
     let manifest = load(&project, minimal().to_string()).unwrap();
     assert_eq!(manifest.runtime.packages, Packages::None);
+    assert_eq!(manifest.system, System::default());
     assert_eq!(manifest.system.libraries, Libraries::Elf);
     assert_eq!(manifest.image.user, 10001);
     assert_eq!(manifest.server, mlpack::service::Server::default());

@@ -3,7 +3,6 @@
 
 use super::Inputs;
 use crate::ecosystem::Unpacked;
-use crate::ecosystem::debian::configure::{self, Settings};
 use crate::elf::{cache, ldconfig};
 use crate::error::Result;
 use crate::layer::tree::{Content, Node, Tree, TreePath};
@@ -21,9 +20,7 @@ impl System {
     /// Makes both trees for these packages.
     pub(super) fn make(inputs: &Inputs<'_>, unpacked: &[Unpacked]) -> Result<Self> {
         let worlds = inputs.worlds;
-        let debs = worlds.debs(unpacked)?;
-        let settings = Settings { platform: worlds.platform(), user: inputs.manifest.image.user };
-        let configured = configure::configure(&debs, worlds.blobs(), &settings)?;
+        let configured = worlds.configure(unpacked, inputs.manifest)?;
         for warning in &configured.warnings {
             worlds.report().warn(warning.to_string(), None);
         }

@@ -4,7 +4,6 @@ use clap::Args;
 use serde_json::json;
 
 use super::Terminal;
-use super::push::PushOptions;
 use super::workspace::{Options, Workspace, record};
 use crate::build;
 use crate::digest::Digest;
@@ -35,8 +34,6 @@ pub(super) struct Build {
     /// Push the image to the registry that its name says
     #[arg(long)]
     push: bool,
-    #[command(flatten)]
-    push_options: PushOptions,
 }
 
 /// `--locked` found something else than the lock says.
@@ -132,7 +129,7 @@ impl Build {
         let digest = digest_of(&descriptor)?;
         let mut line = format!("{name}@{digest}");
         if self.push {
-            line = super::push::push(terminal, &store, &descriptor, &name, &self.push_options)?;
+            line = super::push::push(terminal, &store, &descriptor, &name, &self.options.registry)?;
         }
         terminal.result(&line, &json!({ "reference": line, "digest": digest }))
     }
@@ -157,8 +154,8 @@ impl Build {
 
     fn build(&self, workspace: &Workspace, lock: &mut Lock, platform: Platform, store: &ImageStore) -> Result<Image> {
         let worlds = workspace.worlds(platform)?;
-        let inputs = workspace.inputs(&worlds, self.compression)?;
         let mut chosen = lock.platform(platform, &workspace.lock_path)?.clone();
+        let inputs = workspace.inputs(&worlds, &chosen.server, self.compression)?;
         let server = build::server_lock(&inputs.server)?;
         if self.locked && server != chosen.server {
             return Err(LockedError::Server { found: server.sha256, expected: chosen.server.sha256 }.into());

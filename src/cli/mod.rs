@@ -14,6 +14,7 @@ mod serve;
 mod tag;
 mod terminal;
 mod text;
+mod vendor;
 mod why;
 mod workspace;
 
@@ -40,6 +41,7 @@ enum Command {
     Lock(lock::Lock),
     Build(build::Build),
     Serve(serve::Serve),
+    Vendor(vendor::Vendor),
     Push(push::Push),
     Pull(push::Pull),
     Login(login::Login),
@@ -84,6 +86,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<()> {
         Command::Lock(command) => command.run(terminal),
         Command::Build(command) => command.run(terminal),
         Command::Serve(command) => command.run(terminal),
+        Command::Vendor(command) => command.run(terminal),
         Command::Push(command) => command.run(terminal),
         Command::Pull(command) => command.run(terminal),
         Command::Login(command) => command.run(terminal),

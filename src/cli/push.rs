@@ -86,7 +86,8 @@ pub(super) fn push(
 }
 
 impl PushOptions {
-    fn connection(&self) -> Connection {
+    /// Returns how registries are reached: by these options, and by podman's and Docker's own files.
+    pub(super) fn connection(&self) -> Connection {
         let files = self.authfile.clone().map_or_else(credential_files, |file| vec![file]);
         Connection {
             plain_http: self.plain_http,

@@ -82,8 +82,8 @@ impl Serve {
         let platform = workspace.host_platform()?;
         let lock = workspace.locked(&[platform], false)?;
         let worlds = workspace.worlds(platform)?;
-        let inputs = workspace.inputs(&worlds, Compression::default())?;
         let mut chosen = lock.platform(platform, &workspace.lock_path)?.clone();
+        let inputs = workspace.inputs(&worlds, &chosen.server, Compression::default())?;
         chosen.server = build::server_lock(&inputs.server)?;
         let (image, _) = build::build(&inputs, &chosen, store)?;
         Ok((image, workspace))

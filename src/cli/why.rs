@@ -149,6 +149,7 @@ fn line(step: &Step) -> String {
         (Some(Link::Depends), _) => format!("→ depends on {name}"),
         (None, Some("manifest")) => format!("the manifest asks for {name}"),
         (None, Some("runtime")) => format!("the runtime is {name}"),
+        (None, Some("essential")) => format!("Debian's essential packages have {name}"),
         (None, Some(_)) => format!("every image has {name}"),
         (None, None) => format!("the project has {name}"),
     }

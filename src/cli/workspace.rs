@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::Terminal;
+use super::push::PushOptions;
 use crate::build::{self, server_lock};
 use crate::ecosystem::debian::sources::Configured;
 use crate::ecosystem::{Settings, Worlds};
 use crate::error::{Diagnose, Exit, Result};
 use crate::fetch::http::Http;
-use crate::lock::{FORMAT, Lock, LockError, PlatformLock};
+use crate::lock::{FORMAT, Lock, LockError, PlatformLock, ServerLock};
 use crate::manifest::{self, Manifest};
 use crate::platform::Platform;
 use crate::resolve::{self, request};
 use crate::runtime::Runtime;
+use crate::vendor::{Place, Vendored};
 
 /// Options of every subcommand that resolves or builds.
 #[derive(Args, Debug)]
@@ -26,7 +29,7 @@ pub(super) struct Options {
     /// Build for this platform, such as linux/arm64 (repeatable) [default: the manifest's]
     #[arg(long = "platform")]
     pub platforms: Vec<Platform>,
-    /// Use only what is in the cache
+    /// Use only what is in the cache, and what was vendored
     #[arg(long)]
     pub offline: bool,
     /// The mlpack-server program for the image; for several platforms one for each [default: those beside mlpack]
@@ -44,6 +47,11 @@ pub(super) struct Options {
     /// A file of OpenPGP keys trusted beside Debian's own (repeatable)
     #[arg(long = "debian-keyring", env = "MLPACK_DEBIAN_KEYRING", value_delimiter = ':', value_name = "FILE")]
     pub debian_keyrings: Vec<PathBuf>,
+    /// Take packages and server programs from where `mlpack vendor` put them: a folder, or REGISTRY/REPOSITORY:TAG
+    #[arg(long, env = "MLPACK_VENDOR", value_name = "DIR|REF")]
+    pub vendor: Option<Place>,
+    #[command(flatten)]
+    pub registry: PushOptions,
 }
 
 /// The server program cannot be used.
@@ -103,6 +111,8 @@ impl Workspace {
         let runtime = Runtime::find(&manifest.runtime.language.to_string(), &manifest.runtime.version)?;
         let platforms =
             if options.platforms.is_empty() { manifest.platforms.clone() } else { options.platforms.clone() };
+        let connection = options.registry.connection();
+        let open = |place| Vendored::open(place, &connection, terminal.report()).map(Arc::new);
         Ok(Self {
             lock_path: lock_path(&manifest),
             runtime,
@@ -117,6 +127,7 @@ impl Workspace {
                 },
                 environment: environment(),
                 uv: options.uv.clone(),
+                vendored: options.vendor.as_ref().map(open).transpose()?,
             },
             servers: options.servers.clone(),
             manifest,
@@ -138,9 +149,13 @@ impl Workspace {
         Worlds::new(self.terminal.home(), &self.http, &self.settings, &self.manifest, &self.runtime, platform)
     }
 
-    /// Returns the server program for a platform, checked to be a static program for it.
-    pub(super) fn server(&self, platform: Platform) -> Result<PathBuf> {
+    /// Returns the server program for a platform, checked to be a static program for it: the one that was named; else the
+    /// one that the lock names, where it was vendored; else the one beside mlpack.
+    pub(super) fn server(&self, platform: Platform, locked: Option<&ServerLock>) -> Result<PathBuf> {
         let mut candidates = self.servers.clone();
+        if candidates.is_empty() {
+            candidates.extend(self.vendored_server(locked)?);
+        }
         if candidates.is_empty() {
             candidates.push(beside(platform));
         }
@@ -154,6 +169,12 @@ impl Workspace {
         }
         let path = candidates.pop().expect("there is one at least");
         Err(ServerError::Wrong { platform, path }.into())
+    }
+
+    fn vendored_server(&self, locked: Option<&ServerLock>) -> Result<Option<PathBuf>> {
+        let (Some(vendored), Some(locked)) = (&self.settings.vendored, locked) else { return Ok(None) };
+        let blob = vendored.fetch(&self.terminal.home().blobs()?, locked.sha256, locked.size)?;
+        Ok(blob.map(|blob| blob.path().to_owned()))
     }
 
     /// Returns the lock file, checked to fit the manifest; `None` where there is none yet.
@@ -200,21 +221,22 @@ impl Workspace {
             "Resolving {} {} on Debian {} for {platform}",
             self.runtime.language, self.runtime.version, self.runtime.suite
         ));
-        let server = server_lock(&self.server(platform)?)?;
+        let server = server_lock(&self.server(platform, known.map(|known| &known.server))?)?;
         let releases = known.map_or(&[][..], |known| &known.releases);
         resolve::resolve(&self.manifest, &self.runtime, &self.worlds(platform)?, server, releases)
     }
 
-    /// Returns what a build of one platform is made of.
+    /// Returns what a build of one platform is made of; `locked` is the server program that the lock names.
     pub(super) fn inputs<'a>(
         &'a self,
         worlds: &'a Worlds,
+        locked: &ServerLock,
         compression: crate::layer::Compression,
     ) -> Result<build::Inputs<'a>> {
         Ok(build::Inputs {
             manifest: &self.manifest,
             runtime: &self.runtime,
-            server: self.server(worlds.platform())?,
+            server: self.server(worlds.platform(), Some(locked))?,
             worlds,
             compression,
             epoch: source_date_epoch()?,

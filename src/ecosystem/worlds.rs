@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::debian::configure;
 use super::debian::sources::{APT_FOLDER, Configured};
 use super::debian::{self, Archive, Debs, Mirrors, Pool};
 use super::pypi::{self, Requirements, Wheels};
@@ -15,12 +16,13 @@ use crate::error::Result;
 use crate::event::Report;
 use crate::fetch::derived::Derived;
 use crate::fetch::http::Http;
-use crate::fetch::{BlobStore, Home, pack};
+use crate::fetch::{Blob, BlobStore, Home, pack};
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Package, PackageKind, Release};
-use crate::manifest::{Manifest, Packages};
+use crate::manifest::{Manifest, Packages, Scripts};
 use crate::platform::Platform;
 use crate::runtime::Runtime;
+use crate::vendor::Vendored;
 
 /// Files that are fetched at a time: enough to keep a mirror busy, few enough to be welcome there.
 const DOWNLOADS: usize = 8;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// The user's own uv, where the pinned one is not wanted.
     pub uv: Option<PathBuf>,
+    /// Inputs that are taken from where they were vendored, not from mirrors.
+    pub vendored: Option<Arc<Vendored>>,
 }
 
 /// A package with its files.
@@ -57,6 +61,7 @@ pub struct Worlds {
     source: Source,
     wheels: Option<Wheels>,
     debs: Debs,
+    vendored: Option<Arc<Vendored>>,
 }
 
 /// Where the Debian archive is.
@@ -93,7 +98,8 @@ impl Worlds {
             }
             _ => None,
         };
-        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, debs })
+        let vendored = settings.vendored.clone();
+        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, debs, vendored })
     }
 
     /// Opens the Debian archive; `known` is what a lock that is replaced says of it.
@@ -114,12 +120,26 @@ impl Worlds {
         wheels.resolve(&requirements, &manifest.root, glibc(archive))
     }
 
+    /// Fetches packages' files, several at a time, in the order given.
+    pub fn fetch(&self, packages: &[Package]) -> Result<Vec<Blob>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(DOWNLOADS).build().expect("threads can be started");
+        pool.install(|| packages.par_iter().map(|package| self.file(package)).collect())
+    }
+
+    /// Returns a package's file: from the cache, from where it was vendored, or from its mirror or index.
+    fn file(&self, package: &Package) -> Result<Blob> {
+        if let Some(vendored) = &self.vendored
+            && self.blobs.get(&package.sha256)?.is_none()
+            && let Some(blob) = vendored.fetch(&self.blobs, package.sha256, package.size)?
+        {
+            return Ok(blob);
+        }
+        self.world(package.kind)?.fetch(package)
+    }
+
     /// Fetches and unpacks packages, several at a time, in the order given.
     pub fn unpack(&self, packages: &[Package]) -> Result<Vec<Unpacked>> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(DOWNLOADS).build().expect("threads can be started");
-        let blobs: Vec<_> = pool.install(|| {
-            packages.par_iter().map(|package| self.world(package.kind)?.fetch(package)).collect::<Result<_>>()
-        })?;
+        let blobs = self.fetch(packages)?;
         let unpack = |(package, blob): (&Package, _)| {
             let tree = self.world(package.kind)?.unpack(package, blob)?;
             Ok(Unpacked { package: package.clone(), tree })
@@ -127,10 +147,14 @@ impl Worlds {
         packages.par_iter().zip(&blobs).map(unpack).collect()
     }
 
-    /// Returns the unpacked Debian packages with their control data and maintainer scripts.
-    pub fn debs(&self, unpacked: &[Unpacked]) -> Result<Vec<(Package, debian::deb::Unpacked)>> {
+    /// Returns what the maintainer scripts of the unpacked Debian packages would make, as the manifest asks for it.
+    pub fn configure(&self, unpacked: &[Unpacked], manifest: &Manifest) -> Result<configure::Configured> {
         let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
-        debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect()
+        let debs: Vec<_> =
+            debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect::<Result<_>>()?;
+        let denies_scripts = manifest.system.scripts == Scripts::Deny;
+        let settings = configure::Settings { platform: self.platform, user: manifest.image.user, denies_scripts };
+        Ok(configure::configure(&debs, &self.blobs, &settings)?)
     }
 
     /// Returns the ELF objects of a tree.

@@ -3,6 +3,7 @@
 //! [`assemble()`] ties layers together, [`store`] keeps the result, [`sink`] writes it for other programs, and
 //! [`validate`] recomputes everything. Registries are `registry`'s.
 
+mod artifact;
 mod assemble;
 mod document;
 mod error;
@@ -13,6 +14,7 @@ pub mod sink;
 pub mod store;
 pub mod validate;
 
+pub use artifact::{ArtifactFile, artifact};
 pub use assemble::{Settings, assemble, index, rfc3339};
 pub use document::{Image, LayerDescription, digest_of, to_json};
 pub use error::ImageError;
@@ -20,7 +22,7 @@ pub use garbage::{Freed, Scope};
 pub use name::normalize;
 pub use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest, MediaType};
 pub use run::Run;
-pub use store::{ImageStore, Protection, Stored};
+pub use store::{ImageStore, Protection, Stored, is_layout};
 
 /// The label that holds the OpenAPI document of the service.
 pub const OPENAPI_LABEL: &str = "mlpack.openapi";

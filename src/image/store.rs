@@ -219,6 +219,11 @@ impl ImageStore {
     }
 }
 
+/// Whether a folder is an image layout.
+pub fn is_layout(folder: &Path) -> bool {
+    folder.join(LAYOUT_FILE).is_file()
+}
+
 /// Returns the index of a layout.
 pub(super) fn layout_index(entries: Vec<Descriptor>) -> ImageIndex {
     ImageIndexBuilder::default()

@@ -53,6 +53,8 @@ const fn optional(name: &'static str, form: Form, about: &'static str) -> Key {
 
 pub(super) const LANGUAGES: &[&str] = &["python", "r"];
 pub(super) const LIBRARIES: &[&str] = &["elf", "depends", "none"];
+pub(super) const ESSENTIAL: &[&str] = &["auto", "full", "none"];
+pub(super) const SCRIPTS: &[&str] = &["allow", "deny"];
 pub(super) const PLATFORMS: &[&str] = &["linux/amd64", "linux/arm64"];
 pub(super) const TASKS: &[&str] =
     &["classification", "regression", "ranking", "anomaly", "clustering", "forecast", "embedding", "custom"];
@@ -111,12 +113,27 @@ pub(super) const SYSTEM: &[Key] = &[
     optional(
         "packages",
         Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
-        "Debian packages beyond what is found by itself.",
+        "Debian packages beyond what is found by itself: `name`, `name=version`, `name/release` or `name (>= version)`.",
+    ),
+    optional(
+        "pins",
+        Form::List(&Form::Named(&names::DEBIAN_PIN)),
+        "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",
     ),
     optional(
         "libraries",
         Form::Choice(LIBRARIES),
         "How system libraries are found: from the packages' ELF files, from all that Debian's packages depend on, or not at all.",
+    ),
+    optional(
+        "essential",
+        Form::Choice(ESSENTIAL),
+        "Which of Debian's essential packages are there: those that scripts in the image use, all, or none.",
+    ),
+    optional(
+        "scripts",
+        Form::Choice(SCRIPTS),
+        "Whether maintainer scripts that are not emulated are told of, or an error.",
     ),
 ];
 
@@ -223,7 +240,7 @@ mod tests {
     use serde::de::DeserializeOwned;
 
     use super::*;
-    use crate::manifest::{Language, Libraries};
+    use crate::manifest::{Essential, Language, Libraries, Scripts};
     use crate::platform::Platform;
     use crate::service::{ColumnType, Dtype, Protocol, Task};
 
@@ -237,6 +254,8 @@ mod tests {
     fn every_choice_names_a_variant() {
         assert_variants::<Language>(LANGUAGES);
         assert_variants::<Libraries>(LIBRARIES);
+        assert_variants::<Essential>(ESSENTIAL);
+        assert_variants::<Scripts>(SCRIPTS);
         assert_variants::<Platform>(PLATFORMS);
         assert_variants::<Task>(TASKS);
         assert_variants::<ColumnType>(COLUMN_TYPES);

@@ -119,10 +119,17 @@ pub enum Packages {
 /// What the image has below the language.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
-    /// Debian packages beyond those found by themselves.
+    /// Debian packages beyond those found by themselves: names, some with the version or release that they must be of,
+    /// see `debian::Pin`.
     pub packages: Vec<String>,
+    /// Which version or release packages must be of if they are there at all, in the same form.
+    pub pins: Vec<String>,
     /// How system libraries are found.
     pub libraries: Libraries,
+    /// Which of Debian's essential packages are there.
+    pub essential: Essential,
+    /// What becomes of maintainer scripts that are not emulated.
+    pub scripts: Scripts,
 }
 
 /// How system libraries are found.
@@ -136,6 +143,30 @@ pub enum Libraries {
     Depends,
     /// Not at all.
     None,
+}
+
+/// Which of Debian's essential packages, which others use without depending on them, are in the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Essential {
+    /// Those whose programs the scripts in the image name.
+    #[default]
+    Auto,
+    /// All of them.
+    Full,
+    /// None by themselves.
+    None,
+}
+
+/// What becomes of maintainer scripts that are not emulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scripts {
+    /// Their lines are told of.
+    #[default]
+    Allow,
+    /// They are an error.
+    Deny,
 }
 
 /// The file with the user's code.

@@ -116,17 +116,57 @@ pub(super) const LABEL: Rule = Rule {
     },
 };
 
-/// A package of Debian (Policy 5.6.1).
+/// A package of Debian (Policy 5.6.1), maybe with a version or a release.
 pub(super) const DEBIAN_PACKAGE: Rule = Rule {
-    noun: "Debian package name",
-    hint: "use the name alone, in lower case, such as `libgomp1`; the lock chooses the version",
-    pattern: "^[a-z0-9][a-z0-9+.-]+$",
-    accepts: |name| {
-        (2..=128).contains(&name.len())
-            && name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
-            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+.-".contains(&byte))
+    noun: "Debian package",
+    hint: "use the name in lower case, such as `libgomp1`, where needed with its version as `libgomp1=12.2.0-14`, its \
+           release as `libgomp1/bookworm` or a limit as `libgomp1 (>= 12)`",
+    pattern: r"^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+|/[a-z0-9-]+| ?\((<<|<=|=|>=|>>) *[A-Za-z0-9.+:~-]+\))?$",
+    accepts: |text| {
+        let end = text.find(['=', '/', ' ', '(']).unwrap_or(text.len());
+        is_debian_name(&text[..end]) && (end == text.len() || is_debian_choice(&text[end..]))
     },
 };
+
+/// A package of Debian with a version or a release.
+pub(super) const DEBIAN_PIN: Rule = Rule {
+    noun: "pin",
+    hint: "write a Debian package with a version, such as `tzdata=2024b-0+deb12u1`, a release, such as \
+           `tzdata/bookworm`, or a limit, such as `tzdata (<< 2025)`",
+    pattern: r"^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+|/[a-z0-9-]+| ?\((<<|<=|=|>=|>>) *[A-Za-z0-9.+:~-]+\))$",
+    accepts: |text| !is_debian_name(text) && (DEBIAN_PACKAGE.accepts)(text),
+};
+
+fn is_debian_name(name: &str) -> bool {
+    (2..=128).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+.-".contains(&byte))
+}
+
+/// Whether what follows a package's name chooses among its versions: `=VERSION`, `/RELEASE` or ` (>= VERSION)`.
+fn is_debian_choice(text: &str) -> bool {
+    let is_version = |text: &str| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+:~-".contains(&byte))
+    };
+    let is_release = |text: &str| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    if let Some(release) = text.strip_prefix('/') {
+        return is_release(release);
+    }
+    if let Some(version) = text.strip_prefix('=') {
+        return is_version(version);
+    }
+    let limit = text.strip_prefix(' ').unwrap_or(text);
+    let limit = limit.strip_prefix('(').and_then(|limit| limit.strip_suffix(')'));
+    limit.is_some_and(|limit| {
+        let version = limit.trim_start_matches(['<', '>', '=']);
+        matches!(&limit[..limit.len() - version.len()], "<<" | "<=" | "=" | ">=" | ">>")
+            && is_version(version.trim_start_matches(' '))
+    })
+}
 
 /// A requirement in the words of the language's own packaging; that world checks it further when resolving.
 pub(super) const REQUIREMENT: Rule = Rule {

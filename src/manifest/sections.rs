@@ -7,7 +7,9 @@ use super::document::Value;
 use super::names::{self, Rule};
 use super::reader::{Cursor, Fields, Read, Refused, all};
 use super::text::shown;
-use super::{AssetFile, Image, Language, Libraries, Manifest, Packages, Runtime, ServiceFile, System};
+use super::{
+    AssetFile, Essential, Image, Language, Libraries, Manifest, Packages, Runtime, Scripts, ServiceFile, System,
+};
 use super::{endpoints, keys, paths, units};
 use crate::platform::{Architecture, Platform};
 use crate::service::{Protocol, Server};
@@ -118,8 +120,11 @@ fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
 fn system(cursor: Cursor<'_>) -> Read<System> {
     let fields = cursor.fields(keys::SYSTEM)?;
     let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
+    let pins = fields.or("pins", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PIN));
     let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
-    Ok(System { packages: packages?, libraries: libraries? })
+    let essential = fields.or("essential", Essential::default(), |cursor| cursor.choice(keys::ESSENTIAL));
+    let scripts = fields.or("scripts", Scripts::default(), |cursor| cursor.choice(keys::SCRIPTS));
+    Ok(System { packages: packages?, pins: pins?, libraries: libraries?, essential: essential?, scripts: scripts? })
 }
 
 fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> {

@@ -1,5 +1,6 @@
 //! Pull: an image or index with everything it names, each blob checked against its digest before it counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,7 +13,8 @@ use super::error::RegistryError;
 use super::reference::Reference;
 use crate::digest::Digest;
 use crate::event::{Event, Report};
-use crate::fetch::BlobStore;
+use crate::fetch::store::StoreError;
+use crate::fetch::{Blob, BlobStore};
 use crate::image::{Descriptor, MediaType};
 
 /// A manifest or index may have so many bytes: the limit that registries have.
@@ -73,20 +75,59 @@ pub fn pull(
     store: &BlobStore,
     report: &Arc<dyn Report>,
 ) -> Result<Descriptor, RegistryError> {
-    let client = Client::new(reference, connection, report.clone())?;
-    let pull = Pull { client, store, name: reference.to_string() };
-    let expected = reference.digest;
-    pull.manifest(&reference.target(), expected)
+    let source = Source::new(reference, connection, report.clone())?;
+    source.manifest(&reference.target(), reference.digest, store)
 }
 
-struct Pull<'a> {
+/// An artifact in a registry, whose blobs are fetched one by one.
+pub struct Artifact {
+    source: Source,
+    blobs: BTreeMap<Digest, Part>,
+}
+
+impl Artifact {
+    /// Reads the manifest of `reference`.
+    pub fn open(
+        reference: &Reference,
+        connection: &Connection,
+        report: Arc<dyn Report>,
+    ) -> Result<Self, RegistryError> {
+        let source = Source::new(reference, connection, report)?;
+        let document = source.document(&reference.target(), reference.digest)?;
+        let blobs = document.children.blobs.into_iter().map(|blob| (blob.digest, blob)).collect();
+        Ok(Self { source, blobs })
+    }
+
+    /// Brings a blob into `store`; `None` where the artifact has none of that digest. Another size is an error.
+    pub fn fetch(&self, store: &BlobStore, digest: Digest, size: u64) -> Result<Option<Blob>, RegistryError> {
+        let Some(part) = self.blobs.get(&digest) else { return Ok(None) };
+        self.source.blob(&Part { size, ..part.clone() }, store).map(Some)
+    }
+}
+
+/// One repository of a registry.
+struct Source {
     client: Client,
-    store: &'a BlobStore,
     name: String,
 }
 
-impl Pull<'_> {
-    fn manifest(&self, target: &str, expected: Option<Digest>) -> Result<Descriptor, RegistryError> {
+/// A manifest or index as it came.
+struct Document {
+    media_type: String,
+    /// Its address, for errors.
+    name: String,
+    digest: Digest,
+    bytes: Vec<u8>,
+    children: Children,
+}
+
+impl Source {
+    fn new(reference: &Reference, connection: &Connection, report: Arc<dyn Report>) -> Result<Self, RegistryError> {
+        Ok(Self { client: Client::new(reference, connection, report)?, name: reference.to_string() })
+    }
+
+    /// Fetches a manifest or index; where a digest is expected, it must have that one.
+    fn document(&self, target: &str, expected: Option<Digest>) -> Result<Document, RegistryError> {
         let url = self.client.url(&format!("manifests/{target}"))?;
         let response =
             self.client.send(&Request::new(Method::GET, &url, self.client.read_scope()).header("Accept", ACCEPT))?;
@@ -94,41 +135,44 @@ impl Pull<'_> {
             response.headers().get("Content-Type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().to_owned();
         let bytes = client::body(response, MANIFEST_LIMIT, &url)?;
-        let digest = Digest::of(&bytes);
+        let (name, digest, size) = (client::shown(&url), Digest::of(&bytes), bytes.len() as u64);
+        if let Some(expected) = expected.filter(|expected| *expected != digest) {
+            return Err(StoreError::Mismatch { name, size, digest, expected_size: size, expected }.into());
+        }
         let children = children(&self.name, &bytes)?;
+        Ok(Document { media_type, name, digest, bytes, children })
+    }
+
+    /// Fetches a manifest or index with all that it names, which comes first.
+    fn manifest(&self, target: &str, expected: Option<Digest>, store: &BlobStore) -> Result<Descriptor, RegistryError> {
+        let Document { media_type, name, digest, bytes, children } = self.document(target, expected)?;
         for manifest in &children.manifests {
-            self.manifest(&manifest.digest.to_string(), Some(manifest.digest))?;
+            self.manifest(&manifest.digest.to_string(), Some(manifest.digest), store)?;
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(PARALLEL).build().expect("threads can be started");
-        pool.install(|| children.blobs.par_iter().try_for_each(|blob| self.blob(blob)))?;
-        let blob = self.store.insert(
-            &client::shown(&url),
-            bytes.as_slice(),
-            expected.unwrap_or(digest),
-            bytes.len() as u64,
-        )?;
-        let digest = format!("{}", blob.digest).parse().expect("a digest of ours is one of OCI's");
-        let digest: oci_spec::image::Digest = digest;
+        pool.install(|| children.blobs.par_iter().try_for_each(|blob| self.blob(blob, store).map(drop)))?;
+        let blob = store.insert(&name, bytes.as_slice(), digest, bytes.len() as u64)?;
+        let digest: oci_spec::image::Digest =
+            blob.digest.to_string().parse().expect("a digest of ours is one of OCI's");
         Ok(Descriptor::new(MediaType::from(media_type.as_str()), blob.size, digest))
     }
 
-    fn blob(&self, blob: &Part) -> Result<(), RegistryError> {
-        let id = blob.digest.hex()[..12].to_owned();
-        if self.store.get(&blob.digest)?.is_some() {
-            return Ok(());
+    fn blob(&self, part: &Part, store: &BlobStore) -> Result<Blob, RegistryError> {
+        if let Some(blob) = store.get(&part.digest)? {
+            return Ok(blob);
         }
-        self.client.report().event(Event::Start { id: id.clone(), action: "pull", total: Some(blob.size) });
-        let url = self.client.url(&format!("blobs/{}", blob.digest))?;
-        let fetch = || -> Result<(), RegistryError> {
+        let id = part.digest.hex()[..12].to_owned();
+        self.client.report().event(Event::Start { id: id.clone(), action: "pull", total: Some(part.size) });
+        let url = self.client.url(&format!("blobs/{}", part.digest))?;
+        let fetch = || -> Result<Blob, RegistryError> {
             let response = self.client.send(&Request::new(Method::GET, &url, self.client.read_scope()))?;
-            self.store.insert(&client::shown(&url), response, blob.digest, blob.size)?;
-            Ok(())
+            Ok(store.insert(&client::shown(&url), response, part.digest, part.size)?)
         };
         // A transfer that broke off is begun once more; what was not whole was dropped.
-        fetch().or_else(|error| if error.is_temporary() { fetch() } else { Err(error) })?;
-        self.client.report().event(Event::Progress { id: id.clone(), position: blob.size });
+        let blob = fetch().or_else(|error| if error.is_temporary() { fetch() } else { Err(error) })?;
+        self.client.report().event(Event::Progress { id: id.clone(), position: part.size });
         self.client.report().event(Event::Done { id, outcome: "pulled".to_owned() });
-        Ok(())
+        Ok(blob)
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::dlopen::{self, Rule};
 use super::providers::Providers;
-use super::{Request, data, owner, problems, sources};
+use super::{Request, data, essential, owner, problems, sources};
 use crate::ecosystem::Unpacked;
 use crate::ecosystem::debian::Root;
+use crate::ecosystem::debian::pin::package_name;
 use crate::elf::{Closure, Missing, Resolution, names};
 use crate::error::Result;
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Library, Package, PackageKind};
+use crate::manifest::Essential;
 use crate::project::Project;
 
 /// What the closure added.
@@ -36,7 +38,7 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
     for unpacked in &unpacked {
         search.extend(unpacked, true)?;
     }
-    search.add_project()?;
+    search.add_project(&unpacked)?;
     let rules = dlopen::rules(&packages.iter().map(owner).collect());
     search.add_rules(&rules)?;
     let resolution = search.run()?;
@@ -50,7 +52,8 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
 /// Whether an object is a part of the runtime that works only with a package that the manifest does not name.
 fn is_unasked(request: &Request<'_>, path: &TreePath) -> bool {
     let needed = request.runtime.optional.get(path.as_str());
-    needed.is_some_and(|package| !request.manifest.system.packages.contains(package))
+    let is_named = |package: &String| request.manifest.system.packages.iter().any(|text| package_name(text) == package);
+    needed.is_some_and(|package| !is_named(package))
 }
 
 /// The state of the search.
@@ -88,13 +91,26 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Adds the user's own objects: modules beside the service code, libraries among the artifacts.
-    fn add_project(&mut self) -> Result<()> {
+    /// Adds packages of which everything counts.
+    fn choose_all(&mut self, roots: &[Root]) -> Result<()> {
+        for unpacked in self.request.worlds.unpack(&self.request.archive.resolve_only(roots)?)? {
+            self.choose(unpacked, true)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the user's own objects, modules beside the service code and libraries among the artifacts, and the essential
+    /// packages whose programs the scripts of packages and of the service code use.
+    fn add_project(&mut self, unpacked: &[Unpacked]) -> Result<()> {
         let worlds = self.request.worlds;
         let project = Project::read(self.request.manifest, worlds.derived())?;
         let assets = project.artifacts.iter().map(|(name, (tree, _))| (format!("artifact:{name}"), tree));
         for (owner, tree) in assets.chain([("service".to_owned(), &project.code)]) {
             self.closure.add(&owner, worlds.scan(tree)?, tree);
+        }
+        if self.request.manifest.system.essential == Essential::Auto {
+            let used = essential::used(&self.request, unpacked, &project.code)?;
+            self.choose_all(&used)?;
         }
         Ok(())
     }
@@ -111,10 +127,7 @@ impl Search<'_> {
             self.closure.add(&rule.owner, vec![(TreePath::new(name)?, object)], &Tree::new());
             let absent = rule.packages.iter().filter(|package| !self.present.contains(*package));
             let root = |package: &String| Root { relation: package.clone(), reason: name.to_owned() };
-            let packages = self.request.archive.resolve_only(&absent.map(root).collect::<Vec<_>>())?;
-            for unpacked in self.request.worlds.unpack(&packages)? {
-                self.choose(unpacked, true)?;
-            }
+            self.choose_all(&absent.map(root).collect::<Vec<_>>())?;
             if !rule.maybe.is_empty() && !rule.maybe.iter().any(|package| self.present.contains(package)) {
                 self.suggest(rule.reason.clone(), &rule.maybe);
             }

@@ -6,6 +6,7 @@
 
 mod data;
 mod dlopen;
+mod essential;
 mod libraries;
 mod problems;
 mod providers;
@@ -14,10 +15,12 @@ mod sources;
 pub mod why;
 
 use crate::ecosystem::Worlds;
-use crate::ecosystem::debian::{Archive, Root};
+use crate::ecosystem::debian::pin::package_name;
+use crate::ecosystem::debian::{Archive, Pin, Root};
 use crate::error::Result;
 use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
-use crate::manifest::{Libraries, Manifest};
+use crate::manifest::{Essential, Libraries, Manifest, Scripts, System};
+use crate::project::Project;
 use crate::runtime::Runtime;
 
 /// What is resolved, and from what.
@@ -40,17 +43,24 @@ pub fn resolve(
     server: ServerLock,
     known: &[Release],
 ) -> Result<PlatformLock> {
-    let archive = worlds.archive(known)?;
+    let mut archive = worlds.archive(known)?;
+    archive.pin(&pins(&manifest.system))?;
+    let request = Request { manifest, runtime, worlds, archive: &archive };
     let mut packages = worlds.resolve_language(manifest, &archive)?;
-    let system = system_packages(manifest, runtime, &archive, &packages)?;
-    add(&mut packages, system);
     let mut libraries = Vec::new();
     if manifest.system.libraries == Libraries::Elf {
-        let found = libraries::close(&Request { manifest, runtime, worlds, archive: &archive }, &packages)?;
+        add(&mut packages, named_packages(&request)?);
+        let found = libraries::close(&request, &packages)?;
         packages.extend(found.packages);
         libraries = found.edges;
+    } else {
+        let system = installed_packages(&request, &packages)?;
+        add(&mut packages, system);
     }
     packages.sort();
+    if manifest.system.scripts == Scripts::Deny {
+        worlds.configure(&worlds.unpack(&packages)?, manifest)?;
+    }
     let releases = archive.releases();
     Ok(PlatformLock {
         suite: runtime.suite.clone(),
@@ -63,29 +73,56 @@ pub fn resolve(
     })
 }
 
-/// The Debian packages that the runtime and the manifest name.
-///
-/// In `elf` mode the runtime's packages come without their Depends: the closure brings the libraries that they use. What
-/// the user names comes with its Depends, to work as it would when installed.
-/// Language packages that are Debian's, as R's are, come with their Depends only outside of that mode.
-fn system_packages(
-    manifest: &Manifest,
-    runtime: &Runtime,
-    archive: &Archive,
-    language: &[Package],
-) -> Result<Vec<Package>> {
-    let root = |relation: &String, reason: &str| Root { relation: relation.clone(), reason: reason.to_owned() };
+/// Returns the versions and releases that the manifest asks for.
+fn pins(system: &System) -> Vec<Pin> {
+    system.packages.iter().chain(&system.pins).filter_map(|text| Pin::parse(text)).collect()
+}
+
+fn root(name: &str, reason: &str) -> Root {
+    Root { relation: name.to_owned(), reason: reason.to_owned() }
+}
+
+/// The packages of every image, and those of the runtime.
+fn runtime_roots(runtime: &Runtime) -> Vec<Root> {
     let base = runtime.base.iter().map(|name| root(name, "base"));
-    let own: Vec<_> = base.chain(runtime.packages.iter().map(|name| root(name, "runtime"))).collect();
-    let named: Vec<_> = manifest.system.packages.iter().map(|name| root(name, "manifest")).collect();
-    if manifest.system.libraries != Libraries::Elf {
-        let debs = language.iter().filter(|package| package.kind == PackageKind::Deb);
-        let language = debs.map(|package| root(&package.name, "manifest")).collect();
-        return archive.resolve(&[own, language, named].concat());
+    base.chain(runtime.packages.iter().map(|name| root(name, "runtime"))).collect()
+}
+
+/// What comes with all that it depends on, to work as it would when installed: what the manifest names, and the essential
+/// packages where it asks for all of them.
+fn named_roots(request: &Request<'_>) -> Vec<Root> {
+    let system = &request.manifest.system;
+    let mut roots: Vec<_> = system.packages.iter().map(|text| root(package_name(text), "manifest")).collect();
+    if system.essential == Essential::Full {
+        roots.extend(essential::all(request.archive));
     }
-    let mut packages = archive.resolve_only(&own)?;
-    add(&mut packages, archive.resolve(&named)?);
+    roots
+}
+
+/// The Debian packages of `elf` mode, before its closure.
+///
+/// The runtime's packages come without their Depends: the closure brings the libraries that they use. So do language
+/// packages that are Debian's, as R's are.
+fn named_packages(request: &Request<'_>) -> Result<Vec<Package>> {
+    let mut packages = request.archive.resolve_only(&runtime_roots(request.runtime))?;
+    add(&mut packages, request.archive.resolve(&named_roots(request))?);
     Ok(packages)
+}
+
+/// The Debian packages of the other modes: all with their Depends.
+fn installed_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec<Package>> {
+    let mut roots = [runtime_roots(request.runtime), named_roots(request)].concat();
+    let debs = language.iter().filter(|package| package.kind == PackageKind::Deb);
+    roots.extend(debs.map(|package| root(&package.name, "manifest")));
+    let packages = request.archive.resolve(&roots)?;
+    if request.manifest.system.essential != Essential::Auto {
+        return Ok(packages);
+    }
+    let project = Project::read(request.manifest, request.worlds.derived())?;
+    let mut all = language.to_vec();
+    add(&mut all, packages);
+    roots.extend(essential::used(request, &request.worlds.unpack(&all)?, &project.code)?);
+    request.archive.resolve(&roots)
 }
 
 /// Adds packages without those that are there, which take on their reasons.

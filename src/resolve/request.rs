@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::fs;
 use crate::lock::{Lock, LockError};
-use crate::manifest::{Libraries, Manifest, Packages};
+use crate::manifest::{Essential, Libraries, Manifest, Packages, Scripts};
 
 /// Returns the request as sorted lines, such as `runtime python 3.11` and `requirement scikit-learn==1.7.2`.
 pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
@@ -23,6 +23,16 @@ pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
     };
     let mut lines = vec![format!("runtime {} {}", runtime.language, runtime.version), format!("libraries {libraries}")];
     lines.extend(manifest.system.packages.iter().map(|package| format!("system {package}")));
+    lines.extend(manifest.system.pins.iter().map(|pin| format!("pin {pin}")));
+    match manifest.system.essential {
+        Essential::Auto => {}
+        Essential::Full => lines.push("essential full".to_owned()),
+        Essential::None => lines.push("essential none".to_owned()),
+    }
+    // What denies scripts checks them as it locks.
+    if manifest.system.scripts == Scripts::Deny {
+        lines.push("scripts deny".to_owned());
+    }
     match &runtime.packages {
         Packages::None => {}
         Packages::List(list) => lines.extend(list.iter().map(|line| format!("requirement {line}"))),

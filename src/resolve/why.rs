@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::owner;
 use crate::lock::{Package, PackageKind, PlatformLock};
 
+/// The project's own code, as a reason.
+const PROJECT: &str = "service";
+
 /// How one step leads to the next.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -25,7 +28,7 @@ pub struct Step {
     /// The package's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Why it is here, for the first step: `manifest`, `runtime` or `base`.
+    /// Why it is here, for the first step: `manifest`, `runtime`, `base` or `essential`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<String>,
     /// How the step before leads to this one; none for the first.
@@ -95,6 +98,9 @@ fn parents(lock: &PlatformLock, packages: &HashMap<String, &Package>, name: &str
     for reason in &package.reasons {
         // A package's own kind first: a wheel depends on wheels, but may run a program of a Debian package.
         let kinds = [package.kind, PackageKind::Deb, PackageKind::Wheel, PackageKind::R];
+        if reason == PROJECT {
+            parents.insert((reason.clone(), Link::Depends));
+        }
         let candidates = kinds.iter().map(|kind| format!("{}:{reason}", kind.name()));
         parents
             .extend(candidates.into_iter().find(|name| packages.contains_key(name)).map(|name| (name, Link::Depends)));
@@ -104,7 +110,7 @@ fn parents(lock: &PlatformLock, packages: &HashMap<String, &Package>, name: &str
 
 /// Returns why a package is here by itself.
 fn asked_by(package: &Package) -> Option<String> {
-    let roots = ["manifest", "runtime", "base"];
+    let roots = ["manifest", "runtime", "base", "essential"];
     roots.iter().find(|root| package.reasons.iter().any(|reason| reason == *root)).map(|root| (*root).to_owned())
 }
 

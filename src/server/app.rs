@@ -1,6 +1,7 @@
 //! What all parts of the running server share: the contract, the queue, and how the workers are.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use super::contract::{ContractError, Endpoint};
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
+use super::listen::connections::Connections;
+use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
 use crate::service::{Service, openapi};
@@ -34,6 +37,10 @@ pub struct App {
     pub reaper: Reaper,
     /// What has been counted since the start.
     pub metrics: Metrics,
+    /// Who is connected.
+    pub connections: Arc<Connections>,
+    /// What one client may take.
+    pub limits: Limits,
     /// How many workers there should be.
     pub workers: usize,
     /// The paths that Vertex AI calls.
@@ -58,6 +65,8 @@ impl App {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let workers =
             options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
+        let mut limits = options.limits.clone();
+        limits.fit_to_open_files();
         let server = &service.server;
         let batch = endpoints.iter().map(|endpoint| endpoint.batch);
         let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
@@ -67,6 +76,8 @@ impl App {
             endpoints,
             queue,
             reaper: Reaper::default(),
+            connections: Arc::new(Connections::new(limits.clone())),
+            limits,
             workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),

@@ -31,6 +31,24 @@ pub fn prepare() -> io::Result<()> {
     }
 }
 
+/// Lets this process open `wanted` files where the system's hard limit allows it; returns how many it may open. It asks
+/// for no more than that: workers inherit it, and some programs go through all the descriptors that they could have.
+pub fn allow_open_files(wanted: u64) -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure outlives the call, which fills it in.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return wanted;
+    }
+    if limit.rlim_cur < wanted {
+        let raised = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), ..limit };
+        // SAFETY: the structure outlives the call, which only reads it.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            return raised.rlim_cur;
+        }
+    }
+    limit.rlim_cur
+}
+
 /// The signals that end the server.
 pub struct Signals([Signal; 3]);
 

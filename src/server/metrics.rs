@@ -239,6 +239,7 @@ fn write_server(page: &mut Page, app: &App) {
     let restarts = starts.saturating_sub(app.workers as u64);
     let feedback = metrics.feedback.load(Ordering::Relaxed);
     page.single("mlpack_requests_in_flight", "gauge", "Requests that are being answered.", app.running() as f64);
+    page.single("mlpack_connections", "gauge", "Connections that are open.", app.connections.count() as f64);
     page.single("mlpack_queue_requests", "gauge", "Requests that wait for a worker.", app.queue.waiting() as f64);
     page.single("mlpack_workers", "gauge", "Workers that there should be.", app.workers as f64);
     page.single("mlpack_workers_ready", "gauge", "Workers that are ready.", app.ready_workers() as f64);

@@ -17,6 +17,7 @@ pub mod exchange;
 pub mod failure;
 pub mod http;
 pub mod init;
+pub mod listen;
 pub mod log;
 pub mod metrics;
 pub mod options;
@@ -32,14 +33,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use self::app::App;
 use self::init::Signals;
+use self::listen::Listener;
 use self::log::Level;
 use self::options::{Action, HELP, Options, OptionsError};
 use crate::service::Service;
@@ -138,15 +138,12 @@ async fn serve(app: Arc<App>, address: SocketAddr) -> Result<(), ServerError> {
     let mut signals = Signals::new()?;
     let listener = TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    let (stop, stopped) = oneshot::channel::<()>();
-    let listener = listener.tap_io(|connection| {
-        // Answers are written whole; waiting for more would only delay them. Where it is refused they still arrive.
-        let _ = connection.set_nodelay(true);
-    });
-    let serving = axum::serve(listener, http::router(&app)).with_graceful_shutdown(async {
-        let _ = stopped.await;
-    });
-    let mut serving = tokio::spawn(async { serving.await });
+    let connections = Arc::clone(&app.connections);
+    let limits = app.limits.clone();
+    let accepting = Listener { listener, connections, router: http::router(&app), limits };
+    let accepting = tokio::spawn(accepting.accept());
+    let sweeping = Arc::clone(&app);
+    tokio::spawn(async move { sweeping.connections.sweep().await });
     let reaping = Arc::clone(&app);
     tokio::spawn(async move { reaping.reap().await });
     for number in 1..=app.workers {
@@ -164,8 +161,8 @@ async fn serve(app: Arc<App>, address: SocketAddr) -> Result<(), ServerError> {
         },
         () = signals.next() => {}
     }
-    let _ = stop.send(());
-    let _ = timeout(LAST_PATIENCE, &mut serving).await;
+    accepting.abort();
+    let _ = timeout(LAST_PATIENCE, app.connections.finish()).await;
     app.stop_workers(LAST_PATIENCE).await;
     log::line(Level::Info, "stopped", json!({}));
     Ok(())

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
+use super::listen::limits::Limits;
 use super::log::Level;
 use crate::service::{ROOT, SERVICE_FILE};
 
@@ -19,8 +21,14 @@ Usage: mlpack-server [serve | healthcheck] [OPTIONS]
   --service FILE      the contract [/opt/mlpack/service.json]
   --version, --help
 
-Environment: MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug), AIP_PREDICT_ROUTE and
-AIP_HEALTH_ROUTE (paths for Vertex AI).
+Environment:
+  MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug)
+  AIP_PREDICT_ROUTE, AIP_HEALTH_ROUTE    paths for Vertex AI
+  MLPACK_MAX_CONNECTIONS [16384]         beyond it, the longest idle connection is closed
+  MLPACK_MAX_HEAD_BYTES [65536]          the size of a request's head
+  MLPACK_HEAD_TIMEOUT [10]               seconds for a request's head
+  MLPACK_IDLE_TIMEOUT [75]               seconds without a request
+  MLPACK_STALL_TIMEOUT [30]              seconds in which a client takes nothing of its answer
 ";
 
 /// The variables that may name the port, first the one that wins.
@@ -56,6 +64,8 @@ pub struct Options {
     pub level: Level,
     /// The paths that Vertex AI calls.
     pub vertex: VertexRoutes,
+    /// What one client may take.
+    pub limits: Limits,
 }
 
 /// The paths that Vertex AI's environment names.
@@ -66,6 +76,9 @@ pub struct VertexRoutes {
     /// Where it asks for readiness.
     pub health: Option<String>,
 }
+
+/// Settings in the environment; an empty one counts as none.
+pub struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<String>);
 
 /// The program was called wrongly.
 #[derive(Debug, thiserror::Error)]
@@ -86,19 +99,45 @@ pub enum OptionsError {
     },
 }
 
+impl Environment<'_> {
+    /// Returns a setting as it is written.
+    pub fn text(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Reads a setting.
+    pub fn read<T: FromStr>(&self, name: &str) -> Result<Option<T>, OptionsError> {
+        self.named(name).map(read).transpose()
+    }
+
+    /// Reads a time in seconds, above zero.
+    pub fn seconds(&self, name: &str) -> Result<Option<Duration>, OptionsError> {
+        let seconds = |(name, value): (String, String)| {
+            let time = value.parse().ok().filter(|&seconds: &f64| seconds > 0.0).map(Duration::try_from_secs_f64);
+            time.and_then(Result::ok).ok_or(OptionsError::Value { name, value })
+        };
+        self.named(name).map(seconds).transpose()
+    }
+
+    fn named(&self, name: &str) -> Option<(String, String)> {
+        self.text(name).map(|value| (name.to_owned(), value))
+    }
+}
+
 impl Options {
     /// Reads the arguments after the program's name; `variable` looks into the environment. Arguments win.
     pub fn parse(
         arguments: impl IntoIterator<Item = String>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, OptionsError> {
-        let from = |name: &str| variable(name).filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value));
+        let environment = Environment(&variable);
+        let from = |name: &str| environment.named(name);
         let mut options = Self {
             action: Action::Serve,
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: PORTS.into_iter().find_map(from).map_or(Ok(8080), read)?,
             service: PathBuf::from(format!("/{ROOT}/{SERVICE_FILE}")),
-            workers: from("MLPACK_WORKERS").map(read).transpose()?,
+            workers: environment.read("MLPACK_WORKERS")?,
             level: from("MLPACK_LOG").map_or(Ok(Level::Info), |(name, value)| {
                 Level::parse(&value).ok_or(OptionsError::Value { name, value })
             })?,
@@ -106,6 +145,7 @@ impl Options {
                 predict: from("AIP_PREDICT_ROUTE").map(route).transpose()?,
                 health: from("AIP_HEALTH_ROUTE").map(route).transpose()?,
             },
+            limits: Limits::read(&environment)?,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {

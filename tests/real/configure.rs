@@ -99,7 +99,7 @@ fn compare(suite: &str, include: &[&str]) {
             (package, unpacked)
         })
         .collect();
-    let configured = configure(&unpacked, &store, &Settings { platform, user: 10001 }).unwrap();
+    let configured = configure(&unpacked, &store, &Settings { platform, user: 10001, denies_scripts: false }).unwrap();
     let mut problems: Vec<String> = configured.warnings.iter().map(ToString::to_string).collect();
     problems.extend(owned_problems(&system, &unpacked));
     problems.extend(unowned_problems(&system, &texts, &configured));

@@ -24,4 +24,5 @@ mod r;
 mod reproducible;
 mod sandbox;
 mod serve;
+mod vendor;
 mod wheels;

@@ -4,8 +4,14 @@ use super::debian::xz;
 
 /// Returns version 1 of a package for amd64 that installs these files.
 pub(crate) fn deb(name: &str, files: &[(&str, &str)]) -> Vec<u8> {
-    let control = format!("Package: {name}\nVersion: 1\nArchitecture: amd64\nDescription: {name}\n");
-    let (control, data) = (xz(&tar(&[("./control", &control)])), xz(&tar(files)));
+    deb_with(name, "1", &[], files)
+}
+
+/// Returns a version of a package for amd64 with maintainer scripts, such as `./postinst`.
+pub(crate) fn deb_with(name: &str, version: &str, scripts: &[(&str, &str)], files: &[(&str, &str)]) -> Vec<u8> {
+    let control = format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\nDescription: {name}\n");
+    let control = [&[("./control", &*control)], scripts].concat();
+    let (control, data) = (xz(&tar(&control)), xz(&tar(files)));
     let mut bytes = b"!<arch>\n".to_vec();
     for (member, content) in [("debian-binary", &b"2.0\n"[..]), ("control.tar.xz", &control), ("data.tar.xz", &data)] {
         let length = content.len();

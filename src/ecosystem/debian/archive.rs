@@ -12,6 +12,7 @@ use super::catalog::Catalog;
 use super::contents::Sonames;
 use super::index::{Index, IndexError, Record};
 use super::naming;
+use super::pin::Pin;
 use super::pool::{self, Pool};
 use super::relation::{self, Alternatives};
 use super::release::{Release, ReleaseError};
@@ -95,6 +96,11 @@ impl Archive {
         self.releases.iter().map(|(_, entry)| entry.clone()).collect()
     }
 
+    /// Lets only those versions of packages count that the pins accept.
+    pub fn pin(&mut self, pins: &[Pin]) -> Result<()> {
+        pins.iter().try_for_each(|pin| Ok(self.catalog.pin(pin)?))
+    }
+
     /// Chooses the packages that `roots` need with all that they depend on, sorted by name.
     pub fn resolve(&self, roots: &[Root]) -> Result<Vec<Package>> {
         lock_all(resolve::resolve(&self.catalog, self.platform.debian(), roots)?)
@@ -108,6 +114,11 @@ impl Archive {
     /// Returns the packages of the archive, to look into.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// Whether a package is one that others use without depending on it.
+    pub fn is_essential(&self, name: &str) -> bool {
+        self.catalog.candidate(name).is_some_and(|record| record.field("Essential") == Some("yes"))
     }
 
     /// Returns where the packages' files are fetched from.

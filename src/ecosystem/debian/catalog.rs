@@ -1,20 +1,25 @@
 //! The packages of several indexes as one, as apt sees them.
 //!
-//! It knows the candidate, which is the highest version of a name, as apt does among sources of equal priority; the order
-//! in which apt prefers who provides a virtual package; and nothing else about choosing.
+//! It knows the candidate, which is the highest version of a name, as apt does among sources of equal priority; which
+//! versions do not count because of a pin; the order in which apt prefers who provides a virtual package; and nothing
+//! else about choosing.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use super::control::Stanza;
 use super::index::{Index, Provider, Record};
+use super::pin::Pin;
+use super::resolve::ResolveError;
 use super::version;
 
 /// The packages of several indexes. Where two of them have the same version, the one in the earlier index counts.
 #[derive(Debug)]
 pub struct Catalog {
     indexes: Vec<Index>,
+    /// The versions that count of packages that are pinned, by name.
+    pins: HashMap<String, Vec<String>>,
     /// When apt meets the packages first, by name and only where asked for.
     mentions: OnceLock<HashMap<Box<str>, u32>>,
 }
@@ -22,12 +27,27 @@ pub struct Catalog {
 impl Catalog {
     /// Joins indexes.
     pub fn new(indexes: Vec<Index>) -> Self {
-        Self { indexes, mentions: OnceLock::new() }
+        Self { indexes, pins: HashMap::new(), mentions: OnceLock::new() }
     }
 
-    /// Returns every package of that name, highest version first.
+    /// Leaves out the versions that a pin does not accept. Fails where it accepts none.
+    pub fn pin(&mut self, pin: &Pin) -> Result<(), ResolveError> {
+        let versions = pin.versions(self)?;
+        self.pins.insert(pin.name().to_owned(), versions);
+        Ok(())
+    }
+
+    /// Returns the versions that count of a package that is pinned.
+    pub(super) fn pinned(&self, name: &str) -> Option<&[String]> {
+        self.pins.get(name).map(Vec::as_slice)
+    }
+
+    /// Returns every package of that name whose version counts, highest version first.
     pub fn versions(&self, name: &str) -> Vec<Record<'_>> {
         let mut records: Vec<_> = self.indexes.iter().flat_map(|index| index.named(name)).collect();
+        if let Some(versions) = self.pinned(name) {
+            records.retain(|record| versions.iter().any(|version| version == record.version));
+        }
         records.sort_by(|left, right| version::compare(right.version, left.version));
         records
     }
@@ -60,10 +80,22 @@ impl Catalog {
         self.mentions.get_or_init(|| mentions(&self.indexes)).get(name).copied().unwrap_or(u32::MAX)
     }
 
+    /// Returns the candidates that are essential, sorted by name: other packages use them without depending on them.
+    pub fn essential(&self) -> Vec<Record<'_>> {
+        let essential = self.indexes.iter().flat_map(Index::stanzas).filter(|stanza| is_essential(*stanza));
+        let names: BTreeSet<_> = essential.filter_map(|stanza| stanza.field("Package")).collect();
+        names.into_iter().filter_map(|name| self.candidate(name)).collect()
+    }
+
     /// Returns all names of packages, some of them more than once.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.indexes.iter().flat_map(Index::names)
     }
+}
+
+/// Whether a package is essential (policy section 3.8).
+fn is_essential(stanza: Stanza<'_>) -> bool {
+    stanza.field("Essential") == Some("yes")
 }
 
 /// The fields that name packages, in the order in which apt reads them.

@@ -22,6 +22,7 @@ use super::selection::Selection;
 pub use error::{ResolveError, Wanted};
 use formula::{Formula, Scope};
 use goal::Goal;
+pub(super) use goal::similar;
 use universe::{PackageId, Universe};
 
 /// Something that must be installed.

@@ -8,8 +8,7 @@ use oci_spec::image::Descriptor;
 
 use super::{Sink, SinkError, blob_name, copy_blob, layout_files, parent};
 use crate::fs;
-use crate::image::ImageStore;
-use crate::image::store::LAYOUT_FILE;
+use crate::image::{ImageStore, is_layout};
 
 /// Writes a folder. One that is there is replaced where it is an image layout or empty, else left alone.
 #[derive(Clone, Debug)]
@@ -23,11 +22,12 @@ impl Layout {
         Self { folder: folder.into() }
     }
 
-    fn check_place(&self) -> Result<(), SinkError> {
+    /// Fails unless the folder is an image layout, empty, or not there.
+    pub fn check_place(&self) -> Result<(), SinkError> {
         let occupied = || SinkError::Occupied { path: self.folder.clone() };
         match std::fs::read_dir(&self.folder) {
             Ok(mut entries) => {
-                let free = self.folder.join(LAYOUT_FILE).is_file() || entries.next().is_none();
+                let free = is_layout(&self.folder) || entries.next().is_none();
                 if free { Ok(()) } else { Err(occupied()) }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),

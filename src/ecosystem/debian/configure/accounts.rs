@@ -5,8 +5,8 @@
 use std::fmt::Write as _;
 
 use super::installed::Installed;
-use super::shell::{self, Line, Variables};
 use super::{ConfigureError, Configured, Settings, USER, place};
+use crate::ecosystem::debian::shell::{self, Line, Variables};
 use crate::layer::tree::{Content, Node};
 
 const PACKAGE: &str = "base-passwd";

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::installed::Installed;
-use super::shell::{self, Line, Variables};
 use super::{ConfigureError, Configured, place};
+use crate::ecosystem::debian::shell::{self, Line, Variables};
 use crate::layer::tree::{Kind, Node};
 use crate::platform::Platform;
 

@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::installed::Installed;
-use super::shell::{self, Line, Token, Variables};
 use super::table::TABLE;
 use super::{Configured, Warning, accounts, alternatives};
+use crate::ecosystem::debian::shell::{self, Line, Token, Variables};
 use crate::platform::Platform;
 
 /// The scripts that run on a first installation. What `config` asks is answered with the defaults.

@@ -11,9 +11,9 @@ mod certificates;
 mod coverage;
 mod files;
 mod installed;
-mod shell;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::deb::Unpacked;
@@ -35,6 +35,8 @@ pub struct Settings {
     pub platform: Platform,
     /// The number of the account that the image's program runs as; its group has the same.
     pub user: u32,
+    /// Whether a script with lines that nothing stands for is an error, and else a warning.
+    pub denies_scripts: bool,
 }
 
 /// A configured system: what is to be laid below and above the packages.
@@ -85,6 +87,12 @@ pub enum ConfigureError {
     /// A package's file cannot be read.
     #[error(transparent)]
     File(#[from] fs::Error),
+    /// Scripts do what nothing stands for, and that is not allowed.
+    #[error("{}", warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Scripts {
+        /// Which scripts, with their lines.
+        warnings: Vec<Warning>,
+    },
     /// A script names a path that may not stand in an image.
     #[error("the scripts of `{package}` name a path that cannot be in an image")]
     Path {
@@ -99,6 +107,7 @@ impl Diagnose for ConfigureError {
     fn exit(&self) -> Exit {
         match self {
             Self::File(error) => error.exit(),
+            Self::Scripts { .. } => Exit::Resolution,
             Self::Path { .. } => Exit::Integrity,
         }
     }
@@ -106,6 +115,14 @@ impl Diagnose for ConfigureError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::File(error) => error.hints(),
+            Self::Scripts { warnings } => {
+                let packages: BTreeSet<_> = warnings.iter().map(|warning| format!("`{}`", warning.package)).collect();
+                let packages: Vec<_> = packages.into_iter().collect();
+                vec![
+                    format!("leave out {}, or what depends on it, or ask for another version", packages.join(" and ")),
+                    "if your model does without what these lines do, set `system.scripts: allow`".to_owned(),
+                ]
+            }
             Self::Path { .. } => Vec::new(),
         }
     }
@@ -127,6 +144,9 @@ pub fn configure(
     configured.base.add_parents();
     configured.actions.sort();
     configured.warnings.sort();
+    if settings.denies_scripts && !configured.warnings.is_empty() {
+        return Err(ConfigureError::Scripts { warnings: configured.warnings });
+    }
     Ok(configured)
 }
 

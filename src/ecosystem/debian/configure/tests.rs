@@ -34,7 +34,7 @@ impl System {
     }
 
     fn configure(&self) -> Result<Configured, ConfigureError> {
-        let settings = Settings { platform: "linux/amd64".parse().unwrap(), user: 10001 };
+        let settings = Settings { platform: "linux/amd64".parse().unwrap(), user: 10001, denies_scripts: false };
         configure(&self.packages, &self.store, &settings)
     }
 

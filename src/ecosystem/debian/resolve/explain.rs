@@ -41,8 +41,15 @@ pub(super) fn conflict(universe: &Universe<'_>, goals: &[Goal], facts: &[Fact]) 
 fn requirement(universe: &Universe<'_>, id: PackageId, number: usize) -> Result<String, ResolveError> {
     let facts = universe.facts(id)?;
     let requirement = &facts.requires[number];
-    let nothing = if requirement.all().next().is_none() { ", which nothing can satisfy" } else { "" };
-    Ok(format!("`{}` depends on `{}`{nothing}", name(universe, id), relation::show(&requirement.alternatives)))
+    let needs = format!("`{}` depends on `{}`", name(universe, id), relation::show(&requirement.alternatives));
+    if requirement.all().next().is_some() {
+        return Ok(needs);
+    }
+    let pins = requirement.alternatives.iter().filter_map(|relation| {
+        let versions = universe.pinned(relation.name)?;
+        Some(format!(" while `{}` is pinned to {}", relation.name, versions.join(" or ")))
+    });
+    Ok(format!("{needs}, which nothing can satisfy{}", pins.collect::<Vec<_>>().join(" and")))
 }
 
 fn exclusion(universe: &Universe<'_>, id: PackageId, number: usize, hit: PackageId) -> Result<String, ResolveError> {

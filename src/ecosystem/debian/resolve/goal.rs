@@ -61,7 +61,7 @@ fn provider<'a>(catalog: &'a Catalog, relation: &Relation<'_>, reason: &str) -> 
     let (name, reason) = (relation.name.to_owned(), reason.to_owned());
     let versions = catalog.versions(&name);
     if !versions.is_empty() {
-        let found = versions.iter().map(|record| record.version.to_owned()).collect();
+        let found = versions.iter().map(|record| format!("{} ({})", record.version, record.release)).collect();
         return Err(ResolveError::Version { relation: relation.to_string(), reason, found });
     }
     let mut providers = catalog.providers(&name);
@@ -78,7 +78,7 @@ fn provider<'a>(catalog: &'a Catalog, relation: &Relation<'_>, reason: &str) -> 
 }
 
 /// Returns up to three names that are spelled like `name`, the nearest first.
-fn similar(catalog: &Catalog, name: &str) -> Vec<String> {
+pub(in super::super) fn similar(catalog: &Catalog, name: &str) -> Vec<String> {
     let near = catalog.names().map(|other| (strsim::damerau_levenshtein(name, other), other));
     let near: BTreeSet<_> = near.filter(|(distance, _)| *distance <= 1 + name.len() / 6).collect();
     near.into_iter().take(3).map(|(_, other)| other.to_owned()).collect()

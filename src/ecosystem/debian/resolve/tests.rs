@@ -191,7 +191,7 @@ fn a_root_may_ask_for_a_version_or_for_alternatives() {
     chooses(lines, &["a (= 1)"], &["a=1"]);
     chooses(lines, &["gone | b", "a (<< 2)"], &["a=1", "b=1"]);
     let error = chosen(lines, &["a=3"]).unwrap_err().to_string();
-    assert_eq!(error, "there is no package `a (= 3)`, which manifest asks for: the archive has 2, 1");
+    assert_eq!(error, "there is no package `a (= 3)`, which manifest asks for: the archive has 2 (demo), 1 (demo)");
     let error = chosen(lines, &["a=1", "a=2"]).unwrap_err().to_string();
     let expected = "`a (= 1)` and `a (= 2)` cannot be installed together: only one of `a 2` and `a 1` can be there";
     assert_eq!(error, expected);

@@ -109,6 +109,11 @@ impl<'a> Universe<'a> {
         self.versions(name).first().copied()
     }
 
+    /// Returns the versions to which a package is pinned.
+    pub(super) fn pinned(&self, name: &str) -> Option<&'a [String]> {
+        self.catalog.pinned(name)
+    }
+
     /// Returns what a package requires and excludes.
     pub(super) fn facts(&self, id: PackageId) -> Result<Rc<Facts<'a>>, IndexError> {
         if let Some(facts) = &self.known.borrow().facts[id.index()] {

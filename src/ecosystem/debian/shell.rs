@@ -1,4 +1,4 @@
-//! As much of the shell's syntax as reading a maintainer script needs: lines, words and simple commands.
+//! As much of the shell's syntax as reading a script needs: lines, words and simple commands.
 //!
 //! Nothing is executed or evaluated but plain assignments. What this reader does not understand stays in its words, and
 //! so shows up as a command that nobody emulates.
@@ -9,18 +9,18 @@ use crate::platform::Platform;
 
 /// A line of a script with its continuation lines and its here-document joined in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// The number of its first line, from 1.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// The text, without a comment line's own.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The debhelper program whose marked section it stands in.
-    pub(super) helper: Option<String>,
+    pub(crate) helper: Option<String>,
 }
 
 /// A word or an operator of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(crate) enum Token {
     /// A word without its quotes; variables and substitutions stay as written.
     Word(String),
     /// `;`, `&&`, `|`, `(`, `>` and their kin.
@@ -28,7 +28,7 @@ pub(super) enum Token {
 }
 
 /// Splits a script into lines; comments and empty lines are left out.
-pub(super) fn lines(script: &str) -> Vec<Line> {
+pub(crate) fn lines(script: &str) -> Vec<Line> {
     let mut found = Vec::new();
     let mut helper = None;
     let mut rest = script.lines().enumerate();
@@ -76,7 +76,7 @@ fn here_document(text: &str) -> Option<String> {
 }
 
 /// Splits a line into words and operators.
-pub(super) fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = text.chars().peekable();
@@ -137,7 +137,7 @@ fn substitution(characters: &mut impl Iterator<Item = char>) -> String {
 }
 
 /// Returns the simple commands of a line as lists of words; labels of `case` are left out, redirections stay as words.
-pub(super) fn commands(text: &str) -> Vec<Vec<String>> {
+pub(crate) fn commands(text: &str) -> Vec<Vec<String>> {
     let mut commands: Vec<Vec<String>> = vec![Vec::new()];
     let mut open = 0;
     for token in tokens(text) {
@@ -173,11 +173,11 @@ fn is_keyword(word: &str) -> bool {
 
 /// The variables that a script sets to plain values.
 #[derive(Clone, Debug)]
-pub(super) struct Variables(BTreeMap<String, String>);
+pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
     /// Collects the assignments of a script. A variable set to two different values is unknown.
-    pub(super) fn of(lines: &[Line], platform: Platform) -> Self {
+    pub(crate) fn of(lines: &[Line], platform: Platform) -> Self {
         let mut values: BTreeMap<String, Option<String>> =
             BTreeMap::from([("DPKG_ROOT".to_owned(), Some(String::new()))]);
         let mut known = Self(BTreeMap::from([("DPKG_ROOT".to_owned(), String::new())]));
@@ -208,7 +208,7 @@ impl Variables {
     }
 
     /// Replaces the known variables in a word; others stay as written.
-    pub(super) fn expand(&self, word: &str) -> String {
+    pub(crate) fn expand(&self, word: &str) -> String {
         let mut expanded = String::new();
         let mut rest = word;
         while let Some(start) = rest.find('$') {

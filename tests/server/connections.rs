@@ -1,0 +1,125 @@
+//! Limits for connections: none that is slow, silent or one too many keeps the server from others.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{Server, Service, column, table};
+
+const ECHO: &str = "
+class Model:
+    def __init__(self, bundle): pass
+    def echo(self, rows): return rows
+";
+
+fn echo() -> Service {
+    let data = table(&[column("x", "integer", json!({}))]);
+    Service::new(ECHO).endpoint("echo", &data, &data)
+}
+
+fn request(x: usize) -> String {
+    let body = json!({"rows": [{"x": x}]}).to_string();
+    format!(
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Connects and sends; what comes is read until the end by [`rest`].
+fn send(server: &Server, text: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    connection.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    connection.write_all(text.as_bytes()).unwrap();
+    connection
+}
+
+/// Reads until the server ends the connection.
+fn rest(mut connection: TcpStream) -> String {
+    let mut answer = Vec::new();
+    if let Err(error) = connection.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server does not end the connection");
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+fn is_fine(server: &Server) {
+    assert_eq!(server.post("/echo", &json!({"rows": [{"x": 1}]})), (200, json!({"rows": [{"x": 1}]})));
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = echo().start();
+    let all: String = (0..20).map(request).collect();
+    let last = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = rest(send(&server, &(all + last)));
+    let places: Vec<usize> =
+        (0..20).map(|x| answer.find(&format!("{{\"rows\":[{{\"x\":{x}}}]}}")).expect("an answer for each")).collect();
+    assert!(places.is_sorted() && answer.ends_with("{\"status\":\"live\"}"), "{answer}");
+}
+
+#[test]
+fn heads_that_are_too_large_or_too_slow_are_refused() {
+    let server = echo().env("MLPACK_HEAD_TIMEOUT", "0.5").start();
+    let long = format!("GET /livez HTTP/1.1\r\nhost: x\r\nx-long: {}\r\n\r\n", "y".repeat(70_000));
+    let many = format!("GET /livez HTTP/1.1\r\nhost: x\r\n{}\r\n", "x-many: y\r\n".repeat(200));
+    let answer = rest(send(&server, &many));
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    // What is left unread may cost the client the answer.
+    let answer = rest(send(&server, &long));
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let slow: Vec<TcpStream> = (0..50).map(|_| send(&server, "GET /livez HTTP/1.1\r\nhost: ")).collect();
+    is_fine(&server);
+    for connection in slow {
+        assert_eq!(rest(connection), "");
+    }
+}
+
+#[test]
+fn idle_connections_end_and_half_closed_ones_too() {
+    let server = echo().env("MLPACK_IDLE_TIMEOUT", "0.5").start();
+    assert_eq!(rest(send(&server, "")), "");
+    let kept_alive = rest(send(&server, "GET /livez HTTP/1.1\r\nhost: x\r\n\r\n"));
+    assert!(kept_alive.starts_with("HTTP/1.1 200 ") && !kept_alive.contains("connection: close"), "{kept_alive}");
+    for start in
+        ["", "POST /echo HTTP/1.1\r\ncontent-le", "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"]
+    {
+        let connection = send(&server, start);
+        connection.shutdown(Shutdown::Write).unwrap();
+        rest(connection);
+    }
+    is_fine(&server);
+}
+
+#[test]
+fn with_too_many_connections_the_longest_idle_one_gives_way() {
+    let server = echo().env("MLPACK_MAX_CONNECTIONS", "8").start();
+    let idle: Vec<TcpStream> = (0..40).map(|_| send(&server, "")).collect();
+    is_fine(&server);
+    for connection in idle.into_iter().take(32) {
+        assert_eq!(rest(connection), "");
+    }
+    is_fine(&server);
+}
+
+#[test]
+fn a_client_that_takes_no_answer_is_left() {
+    let data = json!({"type": "binary", "media_type": "application/octet-stream"});
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def big(self, body): return bytes(32 << 20)
+";
+    let server = Service::new(code).endpoint("big", &data, &data).env("MLPACK_STALL_TIMEOUT", "0.5").start();
+    let head = "POST /big HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\ncontent-length: 1\r\n\r\nx";
+    let connection = send(&server, head);
+    let connections = |server: &Server| {
+        let page = String::from_utf8(server.exchange("GET", "/metrics", "", b"", &[]).2).unwrap();
+        let count = page.lines().find_map(|line| line.strip_prefix("mlpack_connections ")).unwrap().to_owned();
+        count.parse::<usize>().unwrap()
+    };
+    server.until(|| connections(&server) == 2);
+    server.until(|| connections(&server) == 1);
+    drop(connection);
+}
