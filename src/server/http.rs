@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::app::App;
 use super::exchange::{Exchange, Speaker};
 use super::failure::{Code, Failure};
-use super::{docs, metrics, protocol};
+use super::{metrics, pages, protocol};
 
 /// Bodies and results of this size are worked on by another thread, so that they do not hold up small ones.
 const LARGE: usize = 256 << 10;
@@ -31,12 +31,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Returns all routes.
 pub fn router(app: &Arc<App>) -> Router {
     let own = Router::new()
-        .route("/", page(app, landing))
         .route("/livez", page(app, |_, id| json(StatusCode::OK, &json!({"status": "live"}), id)))
         .route("/readyz", page(app, ready))
         .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
         .route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)))
-        .merge(docs::routes());
+        .merge(pages::routes(app));
     let routes = protocol::spoken(app)
         .fold(own, |router, protocol| router.merge(protocol.routes(app)))
         .method_not_allowed_fallback(refuse(app, Code::MethodNotAllowed, "this path does not take this method"))
@@ -73,15 +72,6 @@ pub fn finish(app: &App, mut response: Response) -> Response {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn landing(app: &App, id: &HeaderValue) -> Response {
-    let endpoints: Vec<String> = app.endpoints.iter().map(|endpoint| format!("/{}", endpoint.name)).collect();
-    let service = &app.service;
-    let page = json!({"name": service.name, "version": service.version, "description": service.description,
-        "endpoints": endpoints, "protocols": service.server.protocols, "openapi": "/openapi.json", "docs": "/docs",
-        "metrics": "/metrics", "status": "alive"});
-    json(StatusCode::OK, &page, id)
 }
 
 fn ready(app: &App, id: &HeaderValue) -> Response {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Column, ColumnType, Data, Dtype, Endpoint, Service, Task};
+use super::{Column, ColumnType, Data, Dtype, Endpoint, Service, Task, example};
 
 /// The failures an endpoint may answer with, and what they mean. Each range has one form.
 const FAILURES: [(&str, &str); 2] = [
@@ -97,7 +97,11 @@ fn tags(service: &Service) -> Vec<Value> {
 }
 
 fn body(input: &Data) -> Value {
-    let mut body = json!({"required": true, "content": content(input, false)});
+    let mut content = content(input, false);
+    if let (Some(media), Some(example)) = (content.get_mut("application/json"), example::request(input)) {
+        media["example"] = example;
+    }
+    let mut body = json!({"required": true, "content": content});
     if matches!(input, Data::Table { .. }) {
         body["description"] = json!(BY_COLUMN);
     }
@@ -121,11 +125,7 @@ fn probe(name: &str, description: &str, statuses: &[&str]) -> Value {
 fn content(data: &Data, output: bool) -> Value {
     match data {
         Data::Table { columns } => {
-            let mut media = json!({"schema": table(columns, output)});
-            if let Some(row) = example(columns) {
-                media["example"] = json!({ "rows": [row] });
-            }
-            json!({ "application/json": media })
+            json!({"application/json": {"schema": table(columns, output)}})
         }
         Data::Tensor { dtype, shape } => {
             let tensor = shape.iter().rev().fold(element(*dtype), |items, length| nested(&items, *length));
@@ -227,20 +227,6 @@ fn element(dtype: Dtype) -> Value {
     }
 }
 
-/// A row of the columns' own examples, where those that are required have one.
-fn example(columns: &[Column]) -> Option<Value> {
-    let mut row = Map::new();
-    for column in columns {
-        match (column.example.as_ref().or(column.choices.first()), &column.default) {
-            (Some(value), _) => row.insert(column.name.clone(), value.clone()),
-            (None, Some(_)) => None,
-            (None, None) if column.nullable => row.insert(column.name.clone(), Value::Null),
-            (None, None) => return None,
-        };
-    }
-    Some(Value::Object(row))
-}
-
 fn error_schema() -> Value {
     let detail = closed(
         &json!({
@@ -295,13 +281,6 @@ mod tests {
         let columns = [column(&json!({"default": 1}))];
         assert_eq!(table(&columns, false)["properties"]["rows"]["items"]["required"], json!([]));
         assert_eq!(table(&columns, true)["properties"]["rows"]["items"]["required"], json!(["x"]));
-    }
-
-    #[test]
-    fn an_example_row_needs_every_required_column() {
-        assert_eq!(example(&[column(&json!({"example": 3}))]), Some(json!({"x": 3})));
-        assert_eq!(example(&[column(&json!({}))]), None);
-        assert_eq!(example(&[column(&json!({"nullable": true}))]), Some(json!({"x": null})));
     }
 
     #[test]
