@@ -177,6 +177,8 @@ fn reads_every_field() {
     assert_eq!((columns[1].kind, columns[1].maximum), (ColumnType::Integer, Some(150.0)));
     let Data::Tensor { dtype, shape } = &manifest.endpoints["embed"].output else { panic!("a tensor") };
     assert_eq!((*dtype, shape.as_slice()), (Dtype::Float32, &[None, None, Some(3)][..]));
+    let score = &manifest.endpoints["score"];
+    assert_eq!((score.max_batch_rows, score.max_batch_bytes, score.latency_ms), (Some(32), Some(8 << 20), Some(50)));
     assert_eq!((manifest.server.workers, manifest.server.timeout_ms), (Some(2), 500));
     assert_eq!((manifest.server.max_body_bytes, manifest.server.startup_timeout_ms), (1 << 20, 120_000));
     assert_eq!(manifest.server.protocols, [Protocol::V2, Protocol::Mlflow].into());

@@ -7,6 +7,7 @@ use super::keys::{self, Key};
 use super::names;
 use super::reader::{Cursor, Fields, Read, all};
 use super::text::{alternatives, shown};
+use super::units;
 use super::values::{fitting, json, typed};
 use crate::service::{Column, ColumnType, Data, Endpoint, Task};
 
@@ -48,18 +49,45 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let task = fields.or("task", Task::Custom, |cursor| cursor.choice(keys::TASKS));
     let input = fields.required("input", data);
     let output = fields.required("output", data);
-    let batch = fields.optional("batch", |cursor| Ok((cursor.boolean()?, cursor)));
-    let (input, output, batch) = (input?, output?, batch?);
-    let rows = has_rows(&input) && has_rows(&output);
-    let batch = match batch {
-        Some((true, cursor)) if !rows => cursor.refuse(
+    let latency_ms = fields.optional("latency", units::duration);
+    // Data that was refused may have had rows.
+    let batch = batch(&fields, [&input, &output].into_iter().flatten().all(has_rows));
+    let max_batch_rows = fields.optional("max_batch_rows", |cursor| merged(cursor, batch, batch_rows));
+    let max_batch_bytes = fields.optional("max_batch_bytes", |cursor| merged(cursor, batch, units::size));
+    Ok(Endpoint {
+        description: description?,
+        task: task?,
+        input: input?,
+        output: output?,
+        batch: batch?,
+        max_batch_rows: max_batch_rows?,
+        max_batch_bytes: max_batch_bytes?,
+        latency_ms: latency_ms?,
+    })
+}
+
+/// Reads whether requests are merged; where it is left out, they are if the data has `rows`.
+fn batch(fields: &Fields<'_>, rows: bool) -> Read<bool> {
+    fields.or("batch", rows, |cursor| match cursor.boolean()? {
+        true if !rows => cursor.refuse(
             "requests cannot be merged: the data has no rows",
             "merging takes tables, or tensors whose first dimension is `null`, for both input and output",
         ),
-        Some((batch, _)) => Ok(batch),
-        None => Ok(rows),
-    };
-    Ok(Endpoint { description: description?, task: task?, input, output, batch: batch? })
+        batch => Ok(batch),
+    })
+}
+
+/// Reads a limit of merged calls, which only an endpoint that has them takes.
+fn merged<'a, T>(cursor: Cursor<'a>, batch: Read<bool>, read: fn(Cursor<'a>) -> Read<T>) -> Read<T> {
+    if batch? {
+        return read(cursor);
+    }
+    cursor.refuse_key("requests of this endpoint are not merged", "only endpoints with `batch: true` take this limit")
+}
+
+/// Reads how many rows a merged call may have.
+pub(super) fn batch_rows(cursor: Cursor<'_>) -> Read<u32> {
+    cursor.integer(1, keys::MAX_ROWS).map(|number| u32::try_from(number).expect("the limit fits 32 bits"))
 }
 
 fn has_rows(data: &Data) -> bool {

@@ -155,6 +155,21 @@ pub(super) const ENDPOINT: &[Key] = &[
         Form::Boolean,
         "Whether waiting requests may be merged by row into one call; when left out, they are wherever the data has rows.",
     ),
+    optional(
+        "max_batch_rows",
+        Form::Integer(1, MAX_ROWS),
+        "How many rows a merged call may have, in place of the server's limit.",
+    ),
+    optional(
+        "max_batch_bytes",
+        Form::Text,
+        "How large a merged call may be, such as `8MiB`, in place of the server's limit.",
+    ),
+    optional(
+        "latency",
+        Form::Text,
+        "How long an answer should take at the most, such as `50ms`: merged calls are kept small enough, and requests that would have to wait too long are refused at once.",
+    ),
 ];
 
 const DATA: Form = Form::Either(&[
@@ -218,6 +233,7 @@ pub(super) const SERVER: &[Key] = &[
     ),
     optional("timeout", Form::Text, "How long one call of the model may take, such as `30s`."),
     optional("max_batch_rows", Form::Integer(1, MAX_ROWS), "How many rows a merged call may have."),
+    optional("max_batch_bytes", Form::Text, "How large a merged call may be, such as `64MiB`."),
     optional("max_body", Form::Text, "How large a request may be, such as `16MiB`."),
     optional("max_queue", Form::Integer(1, MAX_QUEUE), "How many requests may wait; more are refused with 429."),
     optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),

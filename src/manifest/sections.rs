@@ -174,7 +174,8 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
     let default = Server::default();
     let workers = fields.or("workers", default.workers, workers);
     let timeout_ms = fields.or("timeout", default.timeout_ms, units::duration);
-    let max_batch_rows = fields.or("max_batch_rows", default.max_batch_rows, |cursor| count(cursor, keys::MAX_ROWS));
+    let max_batch_rows = fields.or("max_batch_rows", default.max_batch_rows, endpoints::batch_rows);
+    let max_batch_bytes = fields.or("max_batch_bytes", default.max_batch_bytes, units::size);
     let max_body_bytes = fields.or("max_body", default.max_body_bytes, units::size);
     let max_queue = fields.or("max_queue", default.max_queue, |cursor| count(cursor, keys::MAX_QUEUE));
     let grace_ms = fields.or("grace", default.grace_ms, units::duration);
@@ -184,6 +185,7 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
         workers: workers?,
         timeout_ms: timeout_ms?,
         max_batch_rows: max_batch_rows?,
+        max_batch_bytes: max_batch_bytes?,
         max_body_bytes: max_body_bytes?,
         max_queue: max_queue?,
         grace_ms: grace_ms?,

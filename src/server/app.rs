@@ -9,8 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::{Answer, Queue, Request};
+use super::auth::Auth;
+use super::batch::{self, Answer, Queue, Request};
 use super::contract::{ContractError, Endpoint};
+use super::cors::Origins;
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
@@ -41,6 +43,10 @@ pub struct App {
     pub connections: Arc<Connections>,
     /// What one client may take.
     pub limits: Limits,
+    /// Who may call; `None` lets everybody.
+    pub auth: Option<Arc<Auth>>,
+    /// Which web pages may call from a browser.
+    pub origins: Option<Origins>,
     /// How many workers there should be.
     pub workers: usize,
     /// The paths that Vertex AI calls.
@@ -59,7 +65,7 @@ pub struct Running<'a>(&'a App);
 
 impl App {
     /// Checks the contract; what the options say of workers overrides it.
-    pub fn new(service: Service, options: &Options) -> Result<Self, ContractError> {
+    pub fn new(service: Service, options: &Options, auth: Option<Auth>) -> Result<Self, ContractError> {
         let endpoints: Vec<Endpoint> =
             service.endpoints.iter().map(|(name, endpoint)| Endpoint::new(name, endpoint)).collect::<Result<_, _>>()?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -68,16 +74,22 @@ impl App {
         let mut limits = options.limits.clone();
         limits.fit_to_open_files();
         let server = &service.server;
-        let batch = endpoints.iter().map(|endpoint| endpoint.batch);
-        let queue = Queue::new(batch, server.max_queue as usize, server.max_batch_rows as usize);
+        let lanes = service.endpoints.values().map(|endpoint| batch::Limits::new(endpoint, server));
+        let queue = Queue::new(lanes, server.max_queue as usize, workers);
+        let mut document = openapi::document(&service);
+        if let Some(auth) = &auth {
+            auth.describe(&mut document);
+        }
         Ok(Self {
-            openapi: openapi::document(&service).to_string().into(),
+            openapi: document.to_string().into(),
             metrics: Metrics::new(endpoints.len()),
             endpoints,
             queue,
             reaper: Reaper::default(),
             connections: Arc::new(Connections::new(limits.clone())),
             limits,
+            auth: auth.map(Arc::new),
+            origins: options.origins.clone(),
             workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),

@@ -327,6 +327,9 @@ mod tests {
             input: Data::Text,
             output: Data::Text,
             batch: false,
+            max_batch_rows: None,
+            max_batch_bytes: None,
+            latency_ms: None,
         };
         for name in ["docs", "a/b", "{x}", "", "livez"] {
             assert!(matches!(Endpoint::new(name, &data), Err(ContractError::Name(_))), "{name}");

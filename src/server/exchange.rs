@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::app::App;
+use super::auth::Caller;
 use super::contract::Endpoint;
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -144,8 +145,11 @@ impl Exchange {
 
     fn refuse(&self, failure: &Failure) -> Response {
         let mut response = (self.speaker.failure)(failure, &self.id);
-        if matches!(failure.code, Code::QueueFull | Code::NotReady | Code::Draining) {
+        if matches!(failure.code, Code::QueueFull | Code::Overloaded | Code::NotReady | Code::Draining) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(challenge) = challenge(failure.code) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
         if self.is_unread(failure.code) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -166,11 +170,23 @@ impl Exchange {
             endpoint: self.endpoint.map(|endpoint| self.app.endpoints[endpoint].name.as_str()),
             rows: self.rows,
             duration_ms: self.start.elapsed().as_micros() as f64 / 1e3,
+            caller: self.parts.extensions.get::<Caller>().map(|caller| caller.0.as_str()),
             request_id: self.id.to_str().unwrap_or_default(),
             trace_id,
             parent_id,
         }
     }
+}
+
+/// Returns what a refused caller is told by header (RFC 6750, section 3).
+fn challenge(code: Code) -> Option<HeaderValue> {
+    let challenge = match code {
+        Code::Unauthenticated => "Bearer",
+        Code::InvalidCredentials => "Bearer error=\"invalid_token\"",
+        Code::Forbidden => "Bearer error=\"insufficient_scope\"",
+        _ => return None,
+    };
+    Some(HeaderValue::from_static(challenge))
 }
 
 /// A line of the access log. Queries are left out: they may hold secrets.
@@ -186,6 +202,8 @@ struct Record<'a> {
     endpoint: Option<&'a str>,
     rows: usize,
     duration_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a str>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,

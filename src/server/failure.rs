@@ -30,6 +30,9 @@ pub struct Detail {
 #[allow(missing_docs, reason = "the text of each is in `Code::text`")]
 pub enum Code {
     MalformedBody,
+    Unauthenticated,
+    InvalidCredentials,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     BodyTimeout,
@@ -37,6 +40,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidInput,
     QueueFull,
+    Overloaded,
     ModelFailed,
     InvalidOutput,
     WorkerDied,
@@ -47,8 +51,11 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedBody,
+        Self::Unauthenticated,
+        Self::InvalidCredentials,
+        Self::Forbidden,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::BodyTimeout,
@@ -56,6 +63,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::InvalidInput,
         Self::QueueFull,
+        Self::Overloaded,
         Self::ModelFailed,
         Self::InvalidOutput,
         Self::WorkerDied,
@@ -77,6 +85,9 @@ impl Code {
     fn parts(self) -> (&'static str, u16) {
         match self {
             Self::MalformedBody => ("malformed_body", 400),
+            Self::Unauthenticated => ("unauthenticated", 401),
+            Self::InvalidCredentials => ("invalid_credentials", 401),
+            Self::Forbidden => ("forbidden", 403),
             Self::NotFound => ("not_found", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
             Self::BodyTimeout => ("body_timeout", 408),
@@ -84,6 +95,7 @@ impl Code {
             Self::UnsupportedMediaType => ("unsupported_media_type", 415),
             Self::InvalidInput => ("invalid_input", 422),
             Self::QueueFull => ("queue_full", 429),
+            Self::Overloaded => ("overloaded", 429),
             Self::ModelFailed => ("model_failed", 500),
             Self::InvalidOutput => ("invalid_output", 500),
             Self::WorkerDied => ("worker_died", 500),

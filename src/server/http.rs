@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
+use super::auth::guard;
 use super::exchange::{Exchange, Speaker};
 use super::failure::{Code, Failure};
 use super::{metrics, pages, protocol};
@@ -25,22 +26,36 @@ use super::{metrics, pages, protocol};
 const LARGE: usize = 256 << 10;
 /// The media type of JSON.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// Who speaks on the server's own routes.
+pub static OWN: Speaker = Speaker { protocol: None, failure };
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns all routes.
 pub fn router(app: &Arc<App>) -> Router {
-    let own = Router::new()
+    let health = Router::new()
         .route("/livez", page(app, |_, id| json(StatusCode::OK, &json!({"status": "live"}), id)))
-        .route("/readyz", page(app, ready))
+        .route("/readyz", page(app, ready));
+    let docs = Router::new()
         .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
-        .route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)))
         .merge(pages::routes(app));
+    let metrics =
+        Router::new().route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)));
+    let public = app.auth.as_ref().map(|auth| auth.public).unwrap_or_default();
+    let own = health.merge(if public.docs { docs } else { guard(app, &OWN, docs) }).merge(if public.metrics {
+        metrics
+    } else {
+        guard(app, &OWN, metrics)
+    });
     let routes = protocol::spoken(app)
-        .fold(own, |router, protocol| router.merge(protocol.routes(app)))
+        .fold(own, |router, protocol| router.merge(protocol::routes(app, protocol)))
         .method_not_allowed_fallback(refuse(app, Code::MethodNotAllowed, "this path does not take this method"))
         .fallback(refuse(app, Code::NotFound, "there is nothing at this path"));
-    protocol::before(app, routes)
+    let routes = protocol::before(app, routes);
+    match &app.origins {
+        Some(origins) => routes.layer(origins.layer()),
+        None => routes,
+    }
 }
 
 /// Makes a page of a function of the server and the request's ID.
@@ -58,10 +73,9 @@ fn refuse(
     code: Code,
     message: &'static str,
 ) -> impl Fn(Request) -> std::future::Ready<Response> + Clone + Send + Sync + 'static {
-    static SPEAKER: Speaker = Speaker { protocol: None, failure };
     let app = Arc::clone(app);
     move |request| {
-        let exchange = Exchange::new(&app, &SPEAKER, request);
+        let exchange = Exchange::new(&app, &OWN, request);
         std::future::ready(exchange.finish(Err(Failure::new(code, message))))
     }
 }

@@ -9,11 +9,14 @@
 //! between threads, and the processors are the workers' own. Only large bodies are read and written elsewhere.
 
 pub mod app;
+pub mod auth;
 pub mod batch;
 pub mod contract;
+pub mod cors;
 pub mod data;
 pub mod exchange;
 pub mod failure;
+pub mod healthcheck;
 pub mod http;
 pub mod init;
 pub mod listen;
@@ -22,12 +25,13 @@ pub mod metrics;
 pub mod options;
 pub mod pages;
 pub mod protocol;
+pub mod reload;
 pub mod render;
 pub mod validate;
 pub mod worker;
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,15 +42,17 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use self::app::App;
+use self::auth::Auth;
 use self::init::Signals;
 use self::listen::Listener;
+use self::listen::tls::{Files, TlsError};
 use self::log::Level;
 use self::options::{Action, HELP, Options, OptionsError};
+use self::reload::Reloaded;
 use crate::service::Service;
 
 /// How long answers may take to leave once every call is done, and workers to end once asked to.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
-const HEALTHCHECK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Why the server could not run.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +90,20 @@ pub enum ServerError {
     /// The system refuses something basic.
     #[error("the system refused: {0}")]
     System(#[from] io::Error),
+    /// Nobody can be let in.
+    #[error(transparent)]
+    Auth(#[from] auth::AuthError),
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The server that was asked gave no answer.
+    #[error("the server on port {port} does not answer: {source}")]
+    NotAnswered {
+        /// Its port.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
     /// The server that was asked is not ready.
     #[error("the server on port {0} is not ready")]
     NotReady(u16),
@@ -110,13 +130,14 @@ fn run(options: &Options) -> Result<(), ServerError> {
     match options.action {
         Action::Version => print(&format!("mlpack-server {}\n", env!("CARGO_PKG_VERSION"))),
         Action::Help => print(HELP),
-        Action::Healthcheck => healthcheck(options.port),
+        Action::Healthcheck => healthcheck::ask(options),
         Action::Serve => {
             log::start(options.level);
             init::prepare()?;
-            let app = Arc::new(App::new(read_service(options)?, options)?);
+            let tls = options.tls.clone().map(Reloaded::new).transpose()?.map(Arc::new);
+            let app = Arc::new(App::new(read_service(options)?, options, Auth::new(&options.auth)?)?);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let served = runtime.block_on(serve(app, SocketAddr::new(options.host, options.port)));
+            let served = runtime.block_on(serve(app, tls, SocketAddr::new(options.host, options.port)));
             // A large body that is still worked on must not keep the program from ending.
             runtime.shutdown_background();
             served
@@ -134,16 +155,22 @@ fn read_service(options: &Options) -> Result<Service, ServerError> {
     serde_json::from_slice(&text).map_err(|source| ServerError::Parse { path, source })
 }
 
-async fn serve(app: Arc<App>, address: SocketAddr) -> Result<(), ServerError> {
+async fn serve(app: Arc<App>, tls: Option<Arc<Reloaded<Files>>>, address: SocketAddr) -> Result<(), ServerError> {
     let mut signals = Signals::new()?;
     let listener = TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })?;
     let address = listener.local_addr()?;
     let connections = Arc::clone(&app.connections);
     let limits = app.limits.clone();
-    let accepting = Listener { listener, connections, router: http::router(&app), limits };
+    let accepting = Listener { listener, connections, router: http::router(&app), limits, tls: tls.clone() };
     let accepting = tokio::spawn(accepting.accept());
     let sweeping = Arc::clone(&app);
     tokio::spawn(async move { sweeping.connections.sweep().await });
+    if let Some(files) = tls {
+        tokio::spawn(async move { files.follow().await });
+    }
+    if let Some(auth) = app.auth.clone() {
+        tokio::spawn(async move { auth.follow().await });
+    }
     let reaping = Arc::clone(&app);
     tokio::spawn(async move { reaping.reap().await });
     for number in 1..=app.workers {
@@ -166,19 +193,4 @@ async fn serve(app: Arc<App>, address: SocketAddr) -> Result<(), ServerError> {
     app.stop_workers(LAST_PATIENCE).await;
     log::line(Level::Info, "stopped", json!({}));
     Ok(())
-}
-
-/// Asks the server on this machine for its readiness, in plain HTTP/1.0.
-fn healthcheck(port: u16) -> Result<(), ServerError> {
-    let ask = || -> io::Result<String> {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        let mut connection = TcpStream::connect_timeout(&address, HEALTHCHECK_PATIENCE)?;
-        connection.set_read_timeout(Some(HEALTHCHECK_PATIENCE))?;
-        connection.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        connection.take(4096).read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    let ready = ask().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"));
-    if ready { Ok(()) } else { Err(ServerError::NotReady(port)) }
 }

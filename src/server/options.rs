@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::auth;
+use super::cors::Origins;
 use super::listen::limits::Limits;
+use super::listen::tls;
 use super::log::Level;
 use crate::service::{ROOT, SERVICE_FILE};
 
@@ -24,6 +27,12 @@ Usage: mlpack-server [serve | healthcheck] [OPTIONS]
 Environment:
   MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug)
   AIP_PREDICT_ROUTE, AIP_HEALTH_ROUTE    paths for Vertex AI
+  MLPACK_API_KEYS_FILE, MLPACK_API_KEYS  who may call: `name:key` or `name:sha256:digest`, one a line, or with commas
+  MLPACK_JWT_KEYS_FILE                   a JSON Web Key Set: who may sign tokens of those who call
+  MLPACK_JWT_ISSUER, _AUDIENCE, _SCOPE   what such tokens must say
+  MLPACK_PUBLIC                          what needs no key: metrics, docs; health never does
+  MLPACK_TLS_CERT, MLPACK_TLS_KEY        PEM files; these and those above are read again when they change
+  MLPACK_CORS_ORIGINS                    web pages that may call from browsers: origins with commas, or *
   MLPACK_MAX_CONNECTIONS [16384]         beyond it, the longest idle connection is closed
   MLPACK_MAX_HEAD_BYTES [65536]          the size of a request's head
   MLPACK_HEAD_TIMEOUT [10]               seconds for a request's head
@@ -66,6 +75,12 @@ pub struct Options {
     pub vertex: VertexRoutes,
     /// What one client may take.
     pub limits: Limits,
+    /// Who may call.
+    pub auth: auth::Settings,
+    /// Certificate and key, where TLS is spoken.
+    pub tls: Option<tls::Files>,
+    /// Which web pages may call from a browser.
+    pub origins: Option<Origins>,
 }
 
 /// The paths that Vertex AI's environment names.
@@ -119,6 +134,12 @@ impl Environment<'_> {
         self.named(name).map(seconds).transpose()
     }
 
+    /// Returns the items of a list with commas.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
     fn named(&self, name: &str) -> Option<(String, String)> {
         self.text(name).map(|value| (name.to_owned(), value))
     }
@@ -146,6 +167,9 @@ impl Options {
                 health: from("AIP_HEALTH_ROUTE").map(route).transpose()?,
             },
             limits: Limits::read(&environment)?,
+            auth: auth::Settings::read(&environment)?,
+            tls: tls::Files::from_environment(&environment)?,
+            origins: Origins::read(&environment)?,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {

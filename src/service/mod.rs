@@ -83,6 +83,9 @@ pub struct Server {
     pub timeout_ms: u64,
     /// How many rows one call of the model may have at the most when requests are merged.
     pub max_batch_rows: u32,
+    /// How many bytes of input one call of the model may have at the most when requests are merged.
+    #[serde(default = "max_batch_bytes")]
+    pub max_batch_bytes: u64,
     /// Bytes that a request's body may have.
     pub max_body_bytes: u64,
     /// Requests that may wait for a worker; more are refused with 429.
@@ -121,12 +124,17 @@ impl Protocol {
     }
 }
 
+fn max_batch_bytes() -> u64 {
+    64 << 20
+}
+
 impl Default for Server {
     fn default() -> Self {
         Self {
             workers: None,
             timeout_ms: 30_000,
             max_batch_rows: 256,
+            max_batch_bytes: max_batch_bytes(),
             max_body_bytes: 16 << 20,
             max_queue: 1024,
             grace_ms: 25_000,
@@ -149,6 +157,16 @@ pub struct Endpoint {
     pub output: Data,
     /// Whether waiting requests may be merged by row into one call.
     pub batch: bool,
+    /// As the server's, for this endpoint alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_batch_rows: Option<u32>,
+    /// As the server's, for this endpoint alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_batch_bytes: Option<u64>,
+    /// Milliseconds from a request to its answer that are aimed at: calls are kept small enough for it, and requests that
+    /// would have to wait too long are refused at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
 }
 
 /// What kind of answer an endpoint gives; protocols with a form of their own for it use that form.

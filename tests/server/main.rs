@@ -2,11 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod auth;
+mod batching;
 mod connections;
 mod mlflow;
 mod observe;
 mod seldon;
 mod support;
+mod tls;
 mod v1;
 mod v2;
 

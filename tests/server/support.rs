@@ -33,7 +33,7 @@ pub(crate) fn column(name: &str, kind: &str, more: Value) -> Value {
 pub(crate) struct Service {
     folder: TempDir,
     contract: Value,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Service {
@@ -67,6 +67,12 @@ impl Service {
         self
     }
 
+    /// Sets a member of an endpoint's contract.
+    pub(crate) fn set(mut self, endpoint: &str, member: &str, value: Value) -> Self {
+        self.contract["endpoints"][endpoint][member] = value;
+        self
+    }
+
     pub(crate) fn server(mut self, setting: &str, value: Value) -> Self {
         self.contract["server"][setting] = value;
         self
@@ -79,9 +85,16 @@ impl Service {
     }
 
     /// Sets a variable of the server's environment.
-    pub(crate) fn env(mut self, name: &'static str, value: &'static str) -> Self {
-        self.environment.push((name, value));
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
         self
+    }
+
+    /// Writes a file beside the service, and names it in a variable of the server's environment.
+    pub(crate) fn file(self, variable: &'static str, name: &str, content: &str) -> Self {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        self.env(variable, path.to_str().unwrap())
     }
 
     /// Starts the server and waits until it is ready.
@@ -91,18 +104,29 @@ impl Service {
         server
     }
 
-    /// Starts the server and waits until it listens.
-    pub(crate) fn launch(self) -> Server {
+    fn command(&self) -> Command {
         let file = self.folder.path().join("service.json");
         std::fs::write(&file, self.contract.to_string()).unwrap();
-        let mut child = Command::new(PROGRAM)
+        let mut command = Command::new(PROGRAM);
+        command
             .args(["serve", "--host", "127.0.0.1", "--port", "0", "--service"])
             .arg(&file)
             .env("MLPACK_LOG", "debug")
-            .envs(self.environment)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .envs(self.environment.clone())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts a server that cannot start; returns its log.
+    pub(crate) fn fails(self) -> String {
+        let output = self.command().output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Starts the server and waits until it listens.
+    pub(crate) fn launch(self) -> Server {
+        let mut child = self.command().spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut stderr = child.stderr.take().unwrap();
         let lines = Arc::clone(&log);
@@ -112,7 +136,8 @@ impl Service {
                 lines.lock().unwrap().extend_from_slice(&block[..length]);
             }
         });
-        let mut server = Server { folder: self.folder, child: Mutex::new(child), log, port: 0 };
+        let mut server =
+            Server { folder: self.folder, environment: self.environment, child: Mutex::new(child), log, port: 0 };
         server.until(|| server.find_port().is_some());
         server.port = server.find_port().unwrap();
         server
@@ -122,6 +147,7 @@ impl Service {
 /// A running server; it is killed when dropped.
 pub(crate) struct Server {
     folder: TempDir,
+    environment: Vec<(&'static str, String)>,
     child: Mutex<Child>,
     log: Arc<Mutex<Vec<u8>>>,
     pub(crate) port: u16,
@@ -209,13 +235,20 @@ impl Server {
         })
     }
 
+    /// Returns the path of a file beside the service.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn open_gate(&self) {
         std::fs::write(self.folder.path().join("gate"), "").unwrap();
     }
 
     pub(crate) fn healthcheck(&self) -> bool {
         let port = self.port.to_string();
-        Command::new(PROGRAM).args(["healthcheck", "--port", &port]).stderr(Stdio::null()).status().unwrap().success()
+        let mut command = Command::new(PROGRAM);
+        command.args(["healthcheck", "--port", &port]).envs(self.environment.clone()).stderr(Stdio::null());
+        command.status().unwrap().success()
     }
 
     pub(crate) fn terminate(&self) {

@@ -5,6 +5,7 @@
 pub mod connections;
 pub mod limits;
 mod stream;
+pub mod tls;
 
 use std::io;
 use std::sync::Arc;
@@ -20,11 +21,14 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 use self::connections::{Connection, Connections, Entry, Order};
 use self::limits::Limits;
 use self::stream::Watched;
+use self::tls::Files;
 use super::log::{self, Level};
+use super::reload::Reloaded;
 
 /// How long to wait after the system refused a connection.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -44,26 +48,29 @@ pub struct Listener {
     pub router: Router,
     /// What one client may take.
     pub limits: Limits,
+    /// Certificate and key; `None` serves without TLS.
+    pub tls: Option<Arc<Reloaded<Files>>>,
 }
 
 impl Listener {
     /// Accepts connections for ever.
     pub async fn accept(self) {
-        let serving = Arc::new(Serving { http: http(&self.limits), router: TowerToHyperService::new(self.router) });
+        let Self { listener, connections, router, limits, tls } = self;
+        let serving = Arc::new(Serving { http: http(&limits), router: TowerToHyperService::new(router), tls });
         let mut pause = FIRST_PAUSE;
         loop {
-            self.connections.room().await;
-            match self.listener.accept().await {
+            connections.room().await;
+            match listener.accept().await {
                 Ok((stream, _)) => {
                     pause = FIRST_PAUSE;
-                    let entry = self.connections.add();
+                    let entry = connections.add();
                     tokio::spawn(Arc::clone(&serving).connection(stream, entry));
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     log::line(Level::Error, "cannot accept connections", json!({"reason": error.to_string()}));
                     // Most likely there are no descriptors left: an idle connection has one.
-                    self.connections.give_way();
+                    connections.give_way();
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -89,13 +96,25 @@ fn http(limits: &Limits) -> Builder<TokioExecutor> {
 struct Serving {
     http: Builder<TokioExecutor>,
     router: TowerToHyperService<Router>,
+    tls: Option<Arc<Reloaded<Files>>>,
 }
 
 impl Serving {
     async fn connection(self: Arc<Self>, stream: TcpStream, entry: Entry) {
         // Answers are written whole; waiting for more would only delay them. Where it is refused they still arrive.
         let _ = stream.set_nodelay(true);
-        self.serve(stream, entry.connection()).await;
+        let connection = entry.connection();
+        let Some(files) = &self.tls else { return self.serve(stream, connection).await };
+        connection.shakes_hands();
+        let handshake = TlsAcceptor::from(files.current()).accept(stream);
+        tokio::select! {
+            encrypted = handshake => if let Ok(encrypted) = encrypted {
+                connection.is_open();
+                // Apart, so that connections without TLS do not take the room of one with it.
+                Box::pin(self.serve(encrypted, connection)).await;
+            },
+            _ = connection.order() => {}
+        }
     }
 
     /// Serves requests until either side ends the connection. How it ended is the client's own matter.

@@ -16,12 +16,27 @@ use std::sync::Arc;
 use axum::Router;
 
 use super::app::App;
+use super::auth::guard;
+use super::exchange::Speaker;
 use crate::service;
 
 /// A way to speak to the model over HTTP.
 pub trait Protocol: Sync {
     /// Returns the protocol's routes for all endpoints that it can express. No path may be another protocol's.
     fn routes(&self, app: &Arc<App>) -> Router;
+
+    /// Returns the routes that tell whether the server is well, and nothing else: they are open to everybody.
+    fn health(&self, _app: &Arc<App>) -> Router {
+        Router::new()
+    }
+
+    /// Returns who refuses those that may not call.
+    fn speaker(&self) -> &'static Speaker;
+}
+
+/// Returns all routes of a protocol, those that are not open to everybody behind a guard.
+pub fn routes(app: &Arc<App>, protocol: &dyn Protocol) -> Router {
+    protocol.health(app).merge(guard(app, protocol.speaker(), protocol.routes(app)))
 }
 
 /// Returns the protocols that the contract turns on; the server's own always is.
@@ -41,7 +56,7 @@ pub fn spoken(app: &App) -> impl Iterator<Item = &'static dyn Protocol> {
 /// Puts routes that the environment names before all others, whatever they are.
 pub fn before(app: &Arc<App>, routes: Router) -> Router {
     if app.service.server.protocols.contains(&service::Protocol::Vertex) {
-        vertex::Vertex.routes(app).fallback_service(routes)
+        self::routes(app, &vertex::Vertex).fallback_service(routes)
     } else {
         routes
     }

@@ -29,8 +29,6 @@ use crate::server::{http, render};
 /// See the module.
 pub(super) struct Own;
 
-static SPEAKER: Speaker = Speaker { protocol: None, failure: http::failure };
-
 /// How a request was written, and so how its answer is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Style {
@@ -46,10 +44,14 @@ impl Protocol for Own {
             router.route(&format!("/{}", endpoint.name), post(handler))
         })
     }
+
+    fn speaker(&self) -> &'static Speaker {
+        &http::OWN
+    }
 }
 
 async fn handle(app: Arc<App>, number: usize, request: Request) -> Response {
-    let mut exchange = Exchange::new(&app, &SPEAKER, request);
+    let mut exchange = Exchange::new(&app, &http::OWN, request);
     exchange.endpoint = Some(number);
     let answer = match accepts(&app.endpoints[number].input, exchange.headers()) {
         Ok(plain_text) => exchange.run(move |app, body| read(app, number, body, plain_text), write).await,

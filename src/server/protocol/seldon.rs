@@ -40,8 +40,16 @@ impl Protocol for Seldon {
         Router::new()
             .route("/api/v1.0/predictions", post(async move |request: Request| predict(&calls, request).await))
             .route("/api/v1.0/feedback", post(async move |request: Request| count(&feedback, request).await))
+    }
+
+    fn health(&self, app: &Arc<App>) -> Router {
+        Router::new()
             .route("/api/v1.0/health/status", http::page(app, health))
             .route("/api/v1.0/health/ping", http::page(app, health))
+    }
+
+    fn speaker(&self) -> &'static Speaker {
+        &SPEAKER
     }
 }
 

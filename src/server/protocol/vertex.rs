@@ -31,15 +31,22 @@ static SPEAKER: Speaker = Speaker { protocol: Some(service::Protocol::Vertex), f
 
 impl Protocol for Vertex {
     fn routes(&self, app: &Arc<App>) -> Router {
-        let mut routes = Router::new();
-        if let Some(path) = &app.vertex.predict {
-            let app = Arc::clone(app);
-            routes = routes.route(path, post(async move |request: Request| predict(&app, request).await));
-        }
+        let Some(path) = &app.vertex.predict else { return Router::new() };
+        let app = Arc::clone(app);
+        Router::new().route(path, post(async move |request: Request| predict(&app, request).await))
+    }
+
+    fn health(&self, app: &Arc<App>) -> Router {
         match &app.vertex.health {
-            Some(path) if app.vertex.predict.as_ref() != Some(path) => routes.route(path, http::page(app, health)),
-            _ => routes,
+            Some(path) if app.vertex.predict.as_ref() != Some(path) => {
+                Router::new().route(path, http::page(app, health))
+            }
+            _ => Router::new(),
         }
+    }
+
+    fn speaker(&self) -> &'static Speaker {
+        &SPEAKER
     }
 }
 

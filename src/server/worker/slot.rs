@@ -49,7 +49,7 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
-                let broken = serve(&app, &mut process, &mut delay).await;
+                let broken = serve(&app, number, &mut process, &mut delay).await;
                 app.worker_gone();
                 report_end(&app, number, process, &broken).await;
             }
@@ -82,12 +82,12 @@ async fn start(app: &App, number: usize) -> Result<Process, StartError> {
 }
 
 /// Answers batches until the worker is lost.
-async fn serve(app: &App, process: &mut Process, delay: &mut Duration) -> Broken {
+async fn serve(app: &App, number: usize, process: &mut Process, delay: &mut Duration) -> Broken {
     loop {
         let batch = tokio::select! {
             biased;
             status = process.exited() => return status.map_or(Broken::Closed, Broken::Exited),
-            batch = app.queue.next() => batch,
+            batch = app.queue.next(number) => batch,
         };
         if let Err(broken) = answer(app, process, batch).await {
             return broken;
@@ -146,15 +146,20 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     let start = Instant::now();
     let parts: Vec<&Payload> = batch.iter().map(|request| &request.payload).collect();
     let frame = frame::call(&endpoint.name, &parts);
-    let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut)??;
-    app.metrics.called(number, parts.iter().map(|part| part.rows()).sum(), start.elapsed());
-    let (rows, shape, body) = match frame::header(reply)? {
+    let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut);
+    let (count, took) = (parts.iter().map(|part| part.rows()).sum(), start.elapsed());
+    let reply = reply.flatten().map(frame::header);
+    let succeeded = matches!(reply, Ok(Ok((Header::Result { .. }, _))));
+    app.queue.called(number, count, took, succeeded);
+    let reply = reply??;
+    app.metrics.called(number, count, took);
+    let (rows, shape, body) = match reply {
         (Header::Result { rows, shape }, body) => (rows, shape, body),
         (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
         _ => return Err(Broken::Unexpected),
     };
     let result = frame::result(&endpoint.output, rows, shape, body)?;
-    let expected = endpoint.batch.then(|| parts.iter().map(|part| part.rows()).sum());
+    let expected = endpoint.batch.then_some(count);
     Ok(match check_output(&endpoint.output, &result, expected) {
         Ok(()) => Ok(result),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),

@@ -50,10 +50,16 @@ impl Protocol for Mlflow {
         let version = |_: &App, id: &HeaderValue| http::typed(StatusCode::OK, env!("CARGO_PKG_VERSION"), &PLAIN, id);
         let calls = Arc::clone(app);
         Router::new()
-            .route("/ping", http::page(app, health))
-            .route("/health", http::page(app, health))
             .route("/version", http::page(app, version))
             .route("/invocations", post(async move |request: Request| invoke(&calls, request).await))
+    }
+
+    fn health(&self, app: &Arc<App>) -> Router {
+        Router::new().route("/ping", http::page(app, health)).route("/health", http::page(app, health))
+    }
+
+    fn speaker(&self) -> &'static Speaker {
+        &SPEAKER
     }
 }
 
@@ -65,6 +71,8 @@ fn health(app: &App, id: &HeaderValue) -> Response {
 /// Writes a failure with MLflow's own names for kinds of failure.
 fn failure(failure: &Failure, id: &HeaderValue) -> Response {
     let code = match failure.plain_status().as_u16() {
+        401 => "UNAUTHENTICATED",
+        403 => "PERMISSION_DENIED",
         404 => "NOT_FOUND",
         429 => "REQUEST_LIMIT_EXCEEDED",
         503 | 504 => "TEMPORARILY_UNAVAILABLE",

@@ -40,6 +40,10 @@ impl Protocol for V1 {
         let call = async move |Path(path): Path<String>, request: Request| call(&calls, &path, request).await;
         Router::new().route("/v1/models", http::page(app, list)).route("/v1/models/{*path}", get(page).post(call))
     }
+
+    fn speaker(&self) -> &'static Speaker {
+        &KSERVE
+    }
 }
 
 fn failure(failure: &Failure, id: &HeaderValue) -> Response {

@@ -36,14 +36,10 @@ static SPEAKER: Speaker = Speaker { protocol: Some(service::Protocol::V2), failu
 
 impl Protocol for V2 {
     fn routes(&self, app: &Arc<App>) -> Router {
-        let ready = |app: &App, id: &HeaderValue| http::json(status(app), &json!({"ready": app.is_ready()}), id);
-        let live = |_: &App, id: &HeaderValue| http::json(StatusCode::OK, &json!({"live": true}), id);
         let list = |app: &App, id: &HeaderValue| http::json(StatusCode::OK, &json!({"models": models::names(app)}), id);
         let mut routes = Router::new()
             .route("/v2", http::page(app, server))
             .route("/v2/", http::page(app, server))
-            .route("/v2/health/live", http::page(app, live))
-            .route("/v2/health/ready", http::page(app, ready))
             .route("/v2/models", http::page(app, list))
             .route("/v2/repository/index", index(app));
         for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
@@ -53,6 +49,16 @@ impl Protocol for V2 {
                 .route(&format!("{model}/infer"), infer(app));
         }
         routes
+    }
+
+    fn health(&self, app: &Arc<App>) -> Router {
+        let ready = |app: &App, id: &HeaderValue| http::json(status(app), &json!({"ready": app.is_ready()}), id);
+        let live = |_: &App, id: &HeaderValue| http::json(StatusCode::OK, &json!({"live": true}), id);
+        Router::new().route("/v2/health/live", http::page(app, live)).route("/v2/health/ready", http::page(app, ready))
+    }
+
+    fn speaker(&self) -> &'static Speaker {
+        &SPEAKER
     }
 }
 
