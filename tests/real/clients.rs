@@ -1,18 +1,12 @@
 //! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's and MLServer's, and Schemathesis,
 //! which tries everything that the OpenAPI document allows and forbids. pip brings them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "../server/support.rs"]
-#[allow(dead_code, reason = "the other tests of the server use the rest")]
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
-use support::{Server, Service, column, table};
+use crate::server::{Server, Service, column, table};
 
 const CODE: &str = "
 class Model:

@@ -7,9 +7,14 @@
 #![allow(unreachable_pub, reason = "what is public in a test is so for its neighbours")]
 #![allow(clippy::print_stderr, reason = "times are told, not asserted")]
 
+#[path = "../server/support.rs"]
+#[allow(dead_code, reason = "the other tests of the server use the rest")]
+mod server;
 mod support;
 
 mod apt;
+mod browser;
+mod call;
 mod clients;
 mod configure;
 mod elf_wheels;

@@ -18,6 +18,7 @@ use std::process::Command;
 const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/python3", "python3-jsonschema"),
     ("apt-get", "apt"),
+    ("chromedriver", "chromium chromium-driver"),
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
