@@ -106,7 +106,7 @@ impl Call {
                 counts
             }
         };
-        terminal.report().say(format!("Called `{}` with {rows} rows in {calls} requests", operation.name));
+        terminal.report().say(format!("Called `{}`; rows: {rows}, requests: {calls}", operation.name));
         let result = json!({"endpoint": operation.name, "rows": rows, "requests": calls, "output": self.output});
         if terminal.is_json() { terminal.result("", &result) } else { Ok(()) }
     }

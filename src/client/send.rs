@@ -1,5 +1,6 @@
 //! Sends batches: with retries where the service is busy, and refusals told by the rows of the input.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -125,7 +126,7 @@ impl Caller {
             if left == 0 {
                 return self.read(answer, rows, batch);
             }
-            self.sleep(asked.unwrap_or(wait).min(MAX_WAIT))?;
+            self.sleep(scattered(asked.unwrap_or(wait).min(MAX_WAIT)))?;
             wait *= 2;
         }
         Err(CallError::GivenUp)
@@ -178,6 +179,12 @@ impl Caller {
             _ => Err(CallError::Answer { rows }),
         }
     }
+}
+
+/// Makes a wait up to twice as long, so that those who were refused together do not come back together.
+fn scattered(wait: Duration) -> Duration {
+    let chance = RandomState::new().hash_one(wait) >> 32;
+    wait + wait.mul_f64(chance as f64 / f64::from(u32::MAX))
 }
 
 /// Returns why a request failed, without its address.

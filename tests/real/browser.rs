@@ -120,7 +120,8 @@ fn a_person_reads_what_the_model_is_and_tries_it() {
 
         browser.click(".try");
         browser.click("button.execute");
-        assert!(browser.text(".live-responses-table .response-col_status").starts_with("200"));
+        let status = browser.text(".live-responses-table tbody .response-col_status");
+        assert!(status.starts_with("200"), "{status}");
         let answer = browser.text(".live-responses-table .highlight-code");
         assert!(answer.contains("78500"), "{answer}");
         browser.expect_clean("the documentation");
