@@ -38,6 +38,8 @@ pub mod fs;
 #[cfg(feature = "cli")]
 pub mod image;
 #[cfg(feature = "cli")]
+pub mod inventory;
+#[cfg(feature = "cli")]
 pub mod layer;
 #[cfg(feature = "cli")]
 pub mod lock;

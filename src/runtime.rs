@@ -18,13 +18,23 @@ const FOLDERS: [(&str, &str, Files); 2] = [
     (
         "python",
         include_str!("../runtimes/python/runtime.yaml"),
-        &[("worker.py", include_str!("../runtimes/python/worker.py"))],
+        &[
+            ("worker.py", include_str!("../runtimes/python/worker.py")),
+            ("errors.py", include_str!("../runtimes/python/errors.py")),
+            ("forking.py", include_str!("../runtimes/python/forking.py")),
+            ("frames.py", include_str!("../runtimes/python/frames.py")),
+            ("libraries.py", include_str!("../runtimes/python/libraries.py")),
+            ("serving.py", include_str!("../runtimes/python/serving.py")),
+            ("tables.py", include_str!("../runtimes/python/tables.py")),
+            ("tensors.py", include_str!("../runtimes/python/tensors.py")),
+        ],
     ),
     (
         "r",
         include_str!("../runtimes/r/runtime.yaml"),
         &[
             ("worker.R", include_str!("../runtimes/r/worker.R")),
+            ("forking.R", include_str!("../runtimes/r/forking.R")),
             ("serving.R", include_str!("../runtimes/r/serving.R")),
             ("tables.R", include_str!("../runtimes/r/tables.R")),
             ("tensors.R", include_str!("../runtimes/r/tensors.R")),

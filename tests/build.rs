@@ -436,3 +436,25 @@ fn a_script_that_is_not_emulated_is_told_of_or_denied() {
     assert_eq!(code, 4, "{messages}");
     assert!(messages.contains(&format!("error: {lines}\nhint: leave out `firm`, or what depends on it")), "{messages}");
 }
+
+#[test]
+fn the_layers_of_an_image_say_what_they_hold_and_for_what() {
+    let fixture = Fixture::new();
+    fixture.build("home", &[]);
+    let (code, json, messages) = fixture.run("project", "home", &["--json", "inspect", "--layers", "demo:1.0.0"]);
+    assert_eq!(code, 0, "{messages}");
+    let result: serde_json::Value = serde_json::from_str(json.lines().last().unwrap()).unwrap();
+    let layers = result["result"]["images"][0]["layers"].as_array().unwrap();
+    let packages = layers.iter().filter_map(|layer| layer["packages"].as_array()).flatten();
+    let mut named: Vec<_> = packages
+        .map(|package| format!("{} {}", package["name"].as_str().unwrap(), package["reason"]["asked_by"]))
+        .collect();
+    named.sort();
+    let runtime = |name: &&str| name.contains("python");
+    let reason = |name: &str| if runtime(&name) { "runtime" } else { "base" };
+    let mut expected = PACKAGES.map(|name| format!("{name} \"{}\"", reason(name)));
+    expected.sort();
+    assert_eq!(named, expected);
+    let (_, table, _) = fixture.run("project", "home", &["inspect", "--layers", "demo:1.0.0"]);
+    assert!(table.starts_with("LAYER") && table.contains("\n  7 other packages "), "{table}");
+}

@@ -179,8 +179,11 @@ fn reads_every_field() {
     assert_eq!((*dtype, shape.as_slice()), (Dtype::Float32, &[None, None, Some(3)][..]));
     let score = &manifest.endpoints["score"];
     assert_eq!((score.max_batch_rows, score.max_batch_bytes, score.latency_ms), (Some(32), Some(8 << 20), Some(50)));
+    assert_eq!((score.cache_bytes, &score.fallback), (Some(1 << 20), &Some(json!({ "y": 0.5 }))));
+    assert_eq!((score.preprocess.as_deref(), score.postprocess.as_deref()), (Some("clean"), Some("round_off")));
     assert_eq!((manifest.server.workers, manifest.server.timeout_ms), (Some(2), 500));
     assert_eq!((manifest.server.max_body_bytes, manifest.server.startup_timeout_ms), (1 << 20, 120_000));
+    assert_eq!(manifest.server.preload, Some(true));
     assert_eq!(manifest.server.protocols, [Protocol::V2, Protocol::Mlflow].into());
     assert_eq!((manifest.image.user, manifest.image.env["OMP_NUM_THREADS"].as_str()), (0, "1"));
     assert_eq!(manifest.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64", "linux/arm64"]);

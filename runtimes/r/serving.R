@@ -126,8 +126,8 @@ load_service <- function(message) {
   state <- method(bundle_of(message))
   endpoints <- lapply(names(message$endpoints), function(name) {
     data <- message$endpoints[[name]]
-    method <- service_function(gsub("-", "_", name, fixed = TRUE))
-    list(read = reader(data$input), method = method, state = state, write = writer(data$output))
+    names <- c(preprocess = data$preprocess, model = gsub("-", "_", name, fixed = TRUE), postprocess = data$postprocess)
+    list(read = reader(data$input), stages = lapply(names, service_function), state = state, write = writer(data$output))
   })
   list2env(structure(endpoints, names = names(message$endpoints)), parent = emptyenv())
 }
@@ -147,14 +147,34 @@ attempt <- function(expression, failed) {
   tryCatch(withCallingHandlers(expression, error = unforeseen), error = failed)
 }
 
+# Runs a call through the service's functions; returns the last one's value, and how long each took in microseconds.
+run_stages <- function(stages, state, value) {
+  times <- numeric(length(stages))
+  for (stage in seq_along(stages)) {
+    method <- stages[[stage]]
+    start <- unclass(Sys.time())
+    value <- method(state, value)
+    times[stage] <- 1e6 * (unclass(Sys.time()) - start)
+  }
+  list(value = value, times = setNames(times, names(stages)))
+}
+
+# Adds the times to a result's header.
+with_times <- function(header, times) {
+  times <- paste(sprintf('"%s":%.0f', names(times), pmax(times, 0)), collapse = ",")
+  sub("}$", sprintf(',"stages":{%s}}', times), header)
+}
+
 # Returns the header and body of the answer to a call.
 answer <- function(endpoints, frame) {
   endpoint <- endpoints[[frame$header$endpoint]]
-  method <- endpoint$method
   attempt({
     input <- endpoint$read(frame$header, frame$body)
     rows <- frame$header$rows
-    endpoint$write(method(endpoint$state, input), if (is.null(rows)) 1L else rows)
+    done <- run_stages(endpoint$stages, endpoint$state, input)
+    reply <- endpoint$write(done$value, if (is.null(rows)) 1L else rows)
+    if (length(endpoint$stages) > 1L) reply[[1L]] <- with_times(reply[[1L]], done$times)
+    reply
   }, failed = function(error) list(json_text(refusal(error)), raw()))
 }
 
@@ -178,7 +198,11 @@ main <- function() {
   gc()
   write_frame('{"type":"ready"}')
   while (!is.null(frame <- read_frame())) {
-    reply <- answer(endpoints, frame)
-    write_frame(reply[[1L]], reply[[2L]])
+    if (frame$header$type == "fork") {
+      fork(frame$header)
+    } else {
+      reply <- answer(endpoints, frame)
+      write_frame(reply[[1L]], reply[[2L]])
+    }
   }
 }

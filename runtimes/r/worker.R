@@ -4,8 +4,10 @@
 
 local({
   folder <- dirname(sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE)[1L]))
-  for (file in c("serving.R", "tables.R", "tensors.R")) sys.source(file.path(folder, file), envir = environment())
   requests <- file("/dev/fd/3", "rb", raw = TRUE)
   replies <- file("/dev/fd/4", "wb", raw = TRUE)
+  for (name in c("forking.R", "serving.R", "tables.R", "tensors.R")) {
+    sys.source(file.path(folder, name), envir = environment())
+  }
   invisible(main())
 })

@@ -6,6 +6,7 @@ use super::{Inputs, bytecode, plan, system};
 use crate::ecosystem::Unpacked;
 use crate::error::Result;
 use crate::fs;
+use crate::inventory::reasons;
 use crate::layer::FIXED_MTIME;
 use crate::layer::tree::{Content, Node, Source, Tree, TreePath};
 use crate::lock::PlatformLock;
@@ -36,7 +37,9 @@ pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Resu
     if let Some(tree) = bytecode::compile(inputs, &unpacked, whole)? {
         parts.push(Part { name: "bytecode".to_owned(), tree });
     }
-    parts.push(Part { name: "system".to_owned(), tree: system.top });
+    let mut top = system.top;
+    top.insert(path(reasons::FILE), Node::file(Content::inline(reasons::write(lock)), 0o644));
+    parts.push(Part { name: "system".to_owned(), tree: top });
     parts.push(Part { name: "server".to_owned(), tree: server(inputs, lock) });
     for part in &mut parts {
         clamp(&mut part.tree, lock.date);

@@ -6,16 +6,18 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Terminal;
-use super::text::{bytes, short_digest, table};
+use super::layers::{Layer, layers_table};
+use super::text::table;
 use crate::error::{Diagnose, Exit, Result};
-use crate::image::{Image, ImageStore, LayerDescription, OPENAPI_LABEL, digest_of};
+use crate::image::{Image, ImageStore, OPENAPI_LABEL, digest_of};
+use crate::inventory;
 
 /// Show what an image of the local store is and holds
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
     /// Name, digest, or the beginning of a digest
     image: String,
-    /// Show the layers only
+    /// Show what each layer holds: its packages by size, and what needs them
     #[arg(long, conflicts_with = "openapi")]
     layers: bool,
     /// Print the OpenAPI document of the service
@@ -58,7 +60,7 @@ struct ImageDescription {
     env: Vec<String>,
     ports: Vec<String>,
     labels: BTreeMap<String, String>,
-    layers: Vec<LayerDescription>,
+    layers: Vec<Layer>,
 }
 
 impl Inspect {
@@ -72,7 +74,7 @@ impl Inspect {
         let description = Description {
             reference: found.reference,
             digest: digest_of(&found.descriptor)?.to_string(),
-            images: images.iter().map(describe).collect(),
+            images: images.iter().map(|image| self.describe(terminal, &store, image)).collect::<Result<_>>()?,
         };
         terminal.result(&self.text(&description), &description)
     }
@@ -83,6 +85,38 @@ impl Inspect {
         // A label of another program's making may hold anything: as JSON it is then a text.
         let value = serde_json::from_str(document).unwrap_or_else(|_| serde_json::Value::from(document));
         terminal.result(document, &value)
+    }
+
+    fn describe(&self, terminal: &Terminal, store: &ImageStore, image: &Image) -> Result<ImageDescription> {
+        let config = image.config.config().clone().unwrap_or_default();
+        let mut ports = config.exposed_ports().clone().unwrap_or_default();
+        ports.sort();
+        let mut labels: BTreeMap<_, _> = config.labels().clone().unwrap_or_default().into_iter().collect();
+        labels.remove(OPENAPI_LABEL);
+        Ok(ImageDescription {
+            digest: image.digest().to_string(),
+            platform: image.platform(),
+            created: image.config.created().clone(),
+            user: config.user().clone(),
+            entrypoint: config.entrypoint().clone().unwrap_or_default(),
+            cmd: config.cmd().clone().unwrap_or_default(),
+            env: config.env().clone().unwrap_or_default(),
+            ports,
+            labels,
+            layers: self.layers(terminal, store, image)?,
+        })
+    }
+
+    /// The layers; what they hold only where it is asked for, because all of the image is read for it.
+    fn layers(&self, terminal: &Terminal, store: &ImageStore, image: &Image) -> Result<Vec<Layer>> {
+        let descriptions = image.layers();
+        let inventories = if self.layers {
+            inventory::take(store, &terminal.home().derived(), image)?.into_iter().map(Some).collect()
+        } else {
+            vec![None; descriptions.len()]
+        };
+        let layer = |(description, inventory)| Layer { description, inventory };
+        Ok(descriptions.into_iter().zip(inventories).map(layer).collect())
     }
 
     fn text(&self, description: &Description) -> String {
@@ -97,29 +131,9 @@ impl Inspect {
             if !self.layers {
                 parts.push(settings(image));
             }
-            parts.push(layers(&image.layers));
+            parts.push(layers_table(&image.layers));
         }
         parts.join("\n\n")
-    }
-}
-
-fn describe(image: &Image) -> ImageDescription {
-    let config = image.config.config().clone().unwrap_or_default();
-    let mut ports = config.exposed_ports().clone().unwrap_or_default();
-    ports.sort();
-    let mut labels: BTreeMap<_, _> = config.labels().clone().unwrap_or_default().into_iter().collect();
-    labels.remove(OPENAPI_LABEL);
-    ImageDescription {
-        digest: image.digest().to_string(),
-        platform: image.platform(),
-        created: image.config.created().clone(),
-        user: config.user().clone(),
-        entrypoint: config.entrypoint().clone().unwrap_or_default(),
-        cmd: config.cmd().clone().unwrap_or_default(),
-        env: config.env().clone().unwrap_or_default(),
-        ports,
-        labels,
-        layers: image.layers(),
     }
 }
 
@@ -141,20 +155,4 @@ fn settings(image: &ImageDescription) -> String {
     }
     rows.extend(image.labels.iter().map(|(key, value)| pair("label", &format!("{key}={value}"))));
     table(rows)
-}
-
-fn layers(layers: &[LayerDescription]) -> String {
-    let head = ["LAYER", "PACKED", "UNPACKED", "DIGEST"].map(str::to_owned).to_vec();
-    let rows = layers.iter().map(|layer| {
-        vec![
-            layer.name.clone().unwrap_or_else(|| "-".to_owned()),
-            bytes(layer.size),
-            layer.uncompressed.map_or_else(|| "-".to_owned(), bytes),
-            short_digest(&layer.digest.to_string()),
-        ]
-    });
-    let packed = layers.iter().map(|layer| layer.size).sum();
-    let unpacked: Option<u64> = layers.iter().map(|layer| layer.uncompressed).sum();
-    let total = vec!["total".to_owned(), bytes(packed), unpacked.map_or_else(|| "-".to_owned(), bytes)];
-    table(std::iter::once(head).chain(rows).chain([total]))
 }

@@ -6,6 +6,7 @@ mod gc;
 mod images;
 mod init;
 mod inspect;
+mod layers;
 mod lock;
 mod login;
 mod push;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::Value;
+use super::fallback::fallback;
 use super::keys::{self, Key};
 use super::names;
 use super::reader::{Cursor, Fields, Read, all};
@@ -54,6 +55,13 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let batch = batch(&fields, [&input, &output].into_iter().flatten().all(has_rows));
     let max_batch_rows = fields.optional("max_batch_rows", |cursor| merged(cursor, batch, batch_rows));
     let max_batch_bytes = fields.optional("max_batch_bytes", |cursor| merged(cursor, batch, units::size));
+    let cache_bytes = fields.optional("cache", units::size);
+    let fallback = match &output {
+        Ok(output) => fields.optional("fallback", |cursor| fallback(cursor, output)),
+        Err(refused) => Err(*refused),
+    };
+    let preprocess = fields.optional("preprocess", |cursor| cursor.named(&names::FUNCTION));
+    let postprocess = fields.optional("postprocess", |cursor| cursor.named(&names::FUNCTION));
     Ok(Endpoint {
         description: description?,
         task: task?,
@@ -63,6 +71,10 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
         max_batch_rows: max_batch_rows?,
         max_batch_bytes: max_batch_bytes?,
         latency_ms: latency_ms?,
+        cache_bytes: cache_bytes?,
+        fallback: fallback?,
+        preprocess: preprocess?,
+        postprocess: postprocess?,
     })
 }
 

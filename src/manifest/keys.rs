@@ -170,6 +170,18 @@ pub(super) const ENDPOINT: &[Key] = &[
         Form::Text,
         "How long an answer should take at the most, such as `50ms`: merged calls are kept small enough, and requests that would have to wait too long are refused at once.",
     ),
+    optional(
+        "cache",
+        Form::Text,
+        "How much memory may be used to remember results by their input, such as `64MiB`; only for results that depend on the input alone.",
+    ),
+    optional(
+        "fallback",
+        Form::Any,
+        "What is answered, and marked as such, where no worker can answer in time: one row of a table or tensor, else the whole value.",
+    ),
+    optional("preprocess", Form::Named(&names::FUNCTION), "The service's function that the input goes through first."),
+    optional("postprocess", Form::Named(&names::FUNCTION), "The service's function that the result goes through."),
 ];
 
 const DATA: Form = Form::Either(&[
@@ -238,6 +250,11 @@ pub(super) const SERVER: &[Key] = &[
     optional("max_queue", Form::Integer(1, MAX_QUEUE), "How many requests may wait; more are refused with 429."),
     optional("grace", Form::Text, "How long requests may go on after SIGTERM, such as `25s`."),
     optional("startup_timeout", Form::Text, "How long a worker may take to load the model, such as `5m`."),
+    optional(
+        "preload",
+        Form::Either(&[Form::Choice(&["auto"]), Form::Boolean]),
+        "Whether the model is loaded once and workers are forked from it; `auto` does so for several workers where it is safe.",
+    ),
     optional(
         "protocols",
         Form::List(&Form::Choice(PROTOCOLS)),

@@ -7,6 +7,7 @@
 mod document;
 mod endpoints;
 mod error;
+mod fallback;
 pub mod init;
 mod keys;
 mod names;

@@ -96,6 +96,14 @@ pub(super) const CLASS: Rule = Rule {
     accepts: |name| is_identifier(name) && !PYTHON_KEYWORDS.contains(&name),
 };
 
+/// A function of the service file.
+pub(super) const FUNCTION: Rule = Rule {
+    noun: "function name",
+    hint: "name a function of the service file: a letter, then letters, digits and `_`, at most 64 in all",
+    pattern: "^[A-Za-z][A-Za-z0-9_]{0,63}$",
+    accepts: |name| (ENDPOINT.accepts)(name) && !is_keyword(name),
+};
+
 /// An environment variable.
 pub(super) const VARIABLE: Rule = Rule {
     noun: "environment variable",
@@ -292,7 +300,9 @@ mod tests {
 
     #[test]
     fn narrow_names_take_nothing_hostile() {
-        for rule in [MODEL, VERSION, LANGUAGE_VERSION, ENDPOINT, ASSET, CLASS, VARIABLE, DEBIAN_PACKAGE, MEDIA_TYPE] {
+        for rule in
+            [MODEL, VERSION, LANGUAGE_VERSION, ENDPOINT, ASSET, CLASS, FUNCTION, VARIABLE, DEBIAN_PACKAGE, MEDIA_TYPE]
+        {
             for name in HOSTILE {
                 assert!(!(rule.accepts)(name), "{} {name:?}", rule.noun);
             }

@@ -286,7 +286,8 @@ fn expects(choices: &[&str]) -> String {
     format!("expected {}", alternatives(choices.iter().copied()))
 }
 
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+/// Lists words for a sentence: `a`, `b`.
+pub(super) fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
     words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 

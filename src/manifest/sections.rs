@@ -180,6 +180,7 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
     let max_queue = fields.or("max_queue", default.max_queue, |cursor| count(cursor, keys::MAX_QUEUE));
     let grace_ms = fields.or("grace", default.grace_ms, units::duration);
     let startup_timeout_ms = fields.or("startup_timeout", default.startup_timeout_ms, units::duration);
+    let preload = fields.or("preload", default.preload, preload);
     let protocols = fields.or("protocols", default.protocols, protocols);
     Ok(Server {
         workers: workers?,
@@ -190,6 +191,7 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
         max_queue: max_queue?,
         grace_ms: grace_ms?,
         startup_timeout_ms: startup_timeout_ms?,
+        preload: preload?,
         protocols: protocols?,
     })
 }
@@ -207,6 +209,15 @@ fn workers(cursor: Cursor<'_>) -> Read<Option<u32>> {
     match number {
         Some(number) => Ok(Some(number)),
         None => cursor.expected(&format!("`auto` or a whole number from 1 to {}", keys::MAX_WORKERS)),
+    }
+}
+
+fn preload(cursor: Cursor<'_>) -> Read<Option<bool>> {
+    match cursor.scalar() {
+        Some("auto") => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        _ => cursor.expected("`auto`, `true` or `false`"),
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Read<Json> {
     } else {
         return Ok(value);
     };
-    cursor.refuse(format!("the value does not fit the column's {broken}"), "a request with it would be refused")
+    cursor.refuse(format!("the value does not fit the column's {broken}"), "a row with it would be refused")
 }
 
 /// Whether a text is a day of the Gregorian calendar: `2026-11-23` (RFC 3339, `full-date`).

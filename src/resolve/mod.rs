@@ -141,6 +141,6 @@ fn add(packages: &mut Vec<Package>, more: Vec<Package>) {
 }
 
 /// Returns a package's name in the closure and in the lock's edges, such as `wheel:numpy`.
-fn owner(package: &Package) -> String {
+pub fn owner(package: &Package) -> String {
     format!("{}:{}", package.kind.name(), package.name)
 }

@@ -6,20 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Notify;
 
 use super::auth::Auth;
-use super::batch::{self, Answer, Queue, Request};
+use super::batch::{self, Queue};
+use super::cache::Cache;
 use super::contract::{ContractError, Endpoint};
 use super::cors::Origins;
-use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::init::Reaper;
 use super::listen::connections::Connections;
 use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
+use super::worker::template::Template;
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -35,8 +35,12 @@ pub struct App {
     pub openapi: Bytes,
     /// What waits for workers.
     pub queue: Queue,
+    /// What is remembered of the endpoints that want it.
+    pub caches: Vec<Option<Cache>>,
     /// Starts and reaps workers.
     pub reaper: Reaper,
+    /// What workers are forked from.
+    pub template: Template,
     /// What has been counted since the start.
     pub metrics: Metrics,
     /// Who is connected.
@@ -61,7 +65,7 @@ pub struct App {
 }
 
 /// Counts a request as running until it is dropped.
-pub struct Running<'a>(&'a App);
+pub struct Running(Arc<App>);
 
 impl App {
     /// Checks the contract; what the options say of workers overrides it.
@@ -85,7 +89,13 @@ impl App {
             metrics: Metrics::new(endpoints.len()),
             endpoints,
             queue,
+            caches: service
+                .endpoints
+                .values()
+                .map(|endpoint| endpoint.cache_bytes.map(|bytes| Cache::new(bytes as usize)))
+                .collect(),
             reaper: Reaper::default(),
+            template: Template::new(server.preload, workers),
             connections: Arc::new(Connections::new(limits.clone())),
             limits,
             auth: auth.map(Arc::new),
@@ -100,20 +110,6 @@ impl App {
             running: AtomicUsize::new(0),
             idle: Notify::new(),
         })
-    }
-
-    /// Calls the endpoint; `deadline` covers the time in the queue.
-    pub async fn call(&self, endpoint: usize, payload: Payload, deadline: Instant) -> Answer {
-        if self.ready_workers() == 0 {
-            return Err(Failure::new(Code::NotReady, "no worker is ready"));
-        }
-        let (answer, answered) = oneshot::channel();
-        self.queue.push(Request { endpoint, payload, answer, suspect: false, arrived: Instant::now() })?;
-        match timeout_at(deadline, answered).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),
-            Err(_) => Err(Failure::new(Code::Timeout, "the model did not answer in time")),
-        }
     }
 
     /// Returns how long a call may take.
@@ -154,12 +150,12 @@ impl App {
     }
 
     /// Counts a request as running, unless the server is about to stop.
-    pub fn enter(&self) -> Result<Running<'_>, Failure> {
+    pub fn enter(self: &Arc<Self>) -> Result<Running, Failure> {
         if self.is_draining() {
             return Err(Failure::new(Code::Draining, "the server is stopping"));
         }
         self.running.fetch_add(1, Ordering::Relaxed);
-        Ok(Running(self))
+        Ok(Running(Arc::clone(self)))
     }
 
     /// Returns how many requests are running.
@@ -197,7 +193,7 @@ impl App {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.idle.notify_one();

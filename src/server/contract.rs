@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::data::Column;
+use super::data::{Column, Payload};
+use super::failure::{Code, Failure};
 use super::validate;
 use crate::service::{self, ColumnType, Data, Dtype, Task};
 
@@ -23,6 +25,12 @@ pub struct Endpoint {
     pub batch: bool,
     /// What kind of answer it gives.
     pub task: Task,
+    /// The time from a request to its answer that is aimed at.
+    pub latency: Option<Duration>,
+    /// What is answered where no worker can answer in time; one row where the output has rows.
+    pub fallback: Option<Payload>,
+    /// Whether the service has functions before or after the endpoint's own.
+    pub staged: bool,
 }
 
 /// The form of an input or output.
@@ -87,6 +95,14 @@ pub enum ContractError {
     /// Merging by row needs rows.
     #[error("endpoint `{0}` cannot be batched: input and output must be tables or tensors with a free first dimension")]
     Batch(String),
+    /// The fallback is not an answer that the endpoint may give.
+    #[error("the fallback of endpoint `{endpoint}` does not fit its output: {message}")]
+    Fallback {
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Two columns have one name.
     #[error("column `{0}` stands twice")]
     Twice(String),
@@ -131,7 +147,19 @@ impl Endpoint {
         if endpoint.batch && !(input.has_rows() && output.has_rows()) {
             return Err(ContractError::Batch(name.to_owned()));
         }
-        Ok(Self { name: name.to_owned(), input, output, batch: endpoint.batch, task: endpoint.task })
+        let fallback = endpoint.fallback.as_ref().map(|value| output.fallback(value)).transpose();
+        let misfit =
+            |failure: Failure| ContractError::Fallback { endpoint: name.to_owned(), message: failure.sentence() };
+        Ok(Self {
+            name: name.to_owned(),
+            input,
+            batch: endpoint.batch,
+            task: endpoint.task,
+            latency: endpoint.latency_ms.map(Duration::from_millis),
+            fallback: fallback.map_err(misfit)?,
+            staged: endpoint.preprocess.is_some() || endpoint.postprocess.is_some(),
+            output,
+        })
     }
 }
 
@@ -147,6 +175,25 @@ impl Form {
             Data::Text => Self::Text,
             Data::Binary { media_type } => Self::Binary { media_type: media_type.to_ascii_lowercase() },
         })
+    }
+
+    /// Reads a fallback: a row where there are rows, else the whole value.
+    fn fallback(&self, value: &Value) -> Result<Payload, Failure> {
+        match self {
+            Self::Table(schema) => {
+                validate::table(schema, json!({ "rows": [value] }).to_string().as_bytes()).map(|(table, _)| table)
+            }
+            Self::Tensor { dtype, shape } => {
+                let value = if self.has_rows() { json!([value]) } else { value.clone() };
+                validate::tensor(*dtype, shape, json!({ "tensor": value }).to_string().as_bytes())
+            }
+            Self::Text => match value.as_str() {
+                Some(text) => Ok(Payload::Bytes(text.to_owned().into())),
+                None => Err(Failure::new(Code::InvalidInput, "it must be text")),
+            },
+            Self::Json => Ok(Payload::Bytes(value.to_string().into())),
+            Self::Binary { .. } => Err(Failure::new(Code::InvalidInput, "bytes cannot be written in it")),
+        }
     }
 
     /// Returns whether the data is a list of rows that calls may be cut and merged by.
@@ -320,6 +367,27 @@ mod tests {
     }
 
     #[test]
+    fn a_fallback_is_a_row_of_the_output_or_all_of_it() {
+        let with = |output: Value, fallback: Value| {
+            let text = json!({"description": "", "task": "custom", "batch": false, "output": output,
+                "input": {"type": "text"}, "fallback": fallback});
+            Endpoint::new("predict", &serde_json::from_value(text).unwrap()).map(|endpoint| endpoint.fallback.unwrap())
+        };
+        let table = json!({"type": "table", "columns": [column(&json!({"maximum": 4.0}))]});
+        assert_eq!(with(table.clone(), json!({"x": 3})).unwrap().repeat(2).rows(), 2);
+        let message = with(table, json!({"x": 5})).unwrap_err().to_string();
+        assert!(message.starts_with("the fallback of endpoint `predict` does not fit its output: "), "{message}");
+        let tensor = |shape: Value| json!({"type": "tensor", "dtype": "uint8", "shape": shape});
+        let Payload::Tensor(rows) = with(tensor(json!([null, 2])), json!([1, 2])).unwrap().repeat(2) else { panic!() };
+        assert_eq!((rows.shape, rows.data), (vec![2, 2], vec![1, 2, 1, 2]));
+        assert_eq!(with(tensor(json!([2])), json!([1, 2])).unwrap().size(), 2);
+        assert!(with(tensor(json!([2])), json!([1])).is_err());
+        assert_eq!(with(json!({"type": "json", "schema": {}}), json!(null)).unwrap(), Payload::Bytes("null".into()));
+        assert!(with(json!({"type": "text"}), json!(1)).is_err());
+        assert!(with(json!({"type": "binary", "media_type": "image/png"}), json!("x")).is_err());
+    }
+
+    #[test]
     fn names_of_the_server_are_refused() {
         let data = service::Endpoint {
             description: String::new(),
@@ -330,6 +398,10 @@ mod tests {
             max_batch_rows: None,
             max_batch_bytes: None,
             latency_ms: None,
+            cache_bytes: None,
+            fallback: None,
+            preprocess: None,
+            postprocess: None,
         };
         for name in ["docs", "a/b", "{x}", "", "livez"] {
             assert!(matches!(Endpoint::new(name, &data), Err(ContractError::Name(_))), "{name}");

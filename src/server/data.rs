@@ -96,6 +96,20 @@ impl Payload {
         }
     }
 
+    /// Returns this, which has one row, as many times below itself; what has no rows comes back as it is.
+    pub fn repeat(&self, rows: usize) -> Self {
+        match self {
+            Self::Table(table) => {
+                Self::Table(Table { rows, columns: table.columns.iter().map(|column| column.repeat(rows)).collect() })
+            }
+            Self::Tensor(tensor) => {
+                let shape = std::iter::once(rows).chain(tensor.shape.iter().skip(1).copied()).collect();
+                Self::Tensor(Tensor { dtype: tensor.dtype, shape, data: tensor.data.repeat(rows) })
+            }
+            Self::Bytes(bytes) => Self::Bytes(bytes.clone()),
+        }
+    }
+
     /// Splits into parts of `counts` rows, which must add up to the whole.
     pub fn split(self, counts: &[usize]) -> Vec<Self> {
         match self {
@@ -182,6 +196,15 @@ impl Column {
     fn mark(&mut self, valid: u8) {
         if let Some(marks) = &mut self.valid {
             marks.push(valid);
+        }
+    }
+
+    fn repeat(&self, times: usize) -> Self {
+        Self {
+            kind: self.kind,
+            values: self.values.repeat(times),
+            text: self.text.repeat(times),
+            valid: self.valid.as_ref().map(|valid| valid.repeat(times)),
         }
     }
 

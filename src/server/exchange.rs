@@ -2,6 +2,7 @@
 //! written, counted and logged. What the body and the answer look like is the protocol's own matter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
@@ -12,8 +13,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::app::App;
+use super::app::{App, Running};
 use super::auth::Caller;
+use super::call::{self, Sources, Stages};
 use super::contract::Endpoint;
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -23,6 +25,10 @@ use crate::service::Protocol;
 
 /// The longest path that is logged whole, in bytes.
 const MAX_PATH: usize = 512;
+/// What the cache did (RFC 9211).
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// The failure that the fallback stands in for.
+const FALLBACK: HeaderName = HeaderName::from_static("x-mlpack-fallback");
 
 /// Who speaks: how requests are counted, and how failures are written.
 pub struct Speaker {
@@ -70,6 +76,9 @@ pub struct Exchange {
     id: HeaderValue,
     rows: usize,
     start: Instant,
+    running: Option<Running>,
+    /// How its calls were answered.
+    source: Sources,
 }
 
 impl Exchange {
@@ -78,7 +87,18 @@ impl Exchange {
         let start = Instant::now();
         let (parts, body) = request.into_parts();
         let id = http::request_id(&parts.headers);
-        Self { app: Arc::clone(app), speaker, endpoint: None, parts, body: Some(body), id, rows: 0, start }
+        Self {
+            app: Arc::clone(app),
+            speaker,
+            endpoint: None,
+            parts,
+            body: Some(body),
+            id,
+            rows: 0,
+            start,
+            running: None,
+            source: Sources::default(),
+        }
     }
 
     /// Returns the request's headers.
@@ -103,24 +123,55 @@ impl Exchange {
         read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
         write: impl FnOnce(&Endpoint, Vec<Payload>, S) -> Reply + Send + 'static,
     ) -> Result<Response, Failure> {
-        let app = Arc::clone(&self.app);
-        let _running = app.enter()?;
-        let deadline = self.start + app.timeout();
+        let (results, style) = self.call(read).await?;
+        self.reply(results, move |endpoint, results| write(endpoint, results, style)).await
+    }
+
+    /// Reads the body and calls the model; returns the results and the protocol's style.
+    pub async fn call<S: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
+    ) -> Result<(Vec<Payload>, S), Failure> {
+        self.running = Some(self.app.enter()?);
+        let deadline = self.start + self.app.timeout();
         let body = self.body().await?;
-        let (reader, size) = (Arc::clone(&app), body.len());
+        let (reader, size) = (Arc::clone(&self.app), body.len());
         let Call { endpoint, payloads, style } = http::work(size, move || read(&reader, body)).await?;
         self.endpoint = Some(endpoint);
         self.rows = payloads.iter().map(Payload::rows).sum();
         let mut results = Vec::with_capacity(payloads.len());
         for payload in payloads {
-            results.push(app.call(endpoint, payload, deadline).await?);
+            let outcome = call::call(&self.app, endpoint, payload, deadline).await?;
+            self.source.add(outcome.source);
+            results.push(outcome.payload);
         }
+        Ok((results, style))
+    }
+
+    /// Writes the results of the endpoint that was called, and says in headers where they came from.
+    pub async fn reply(
+        &mut self,
+        results: Vec<Payload>,
+        write: impl FnOnce(&Endpoint, Vec<Payload>) -> Reply + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let endpoint = self.endpoint.expect("it was called");
         let size = results.iter().map(Payload::size).sum();
-        let writer = Arc::clone(&app);
-        let reply = http::work(size, move || write(&writer.endpoints[endpoint], results, style)).await;
+        let app = Arc::clone(&self.app);
+        let reply = http::work(size, move || write(&app.endpoints[endpoint], results)).await;
         let mut response = http::typed(StatusCode::OK, reply.content, &reply.media_type, &self.id);
         response.headers_mut().extend(reply.header);
+        if self.app.caches[endpoint].is_some() {
+            response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(self.source.cache_status()));
+        }
+        if let Some(code) = self.source.fallback {
+            response.headers_mut().insert(FALLBACK, HeaderValue::from_static(code.text()));
+        }
         Ok(response)
+    }
+
+    /// Returns what the fallback stood in for, where it did.
+    pub fn fallback(&self) -> Option<Code> {
+        self.source.fallback
     }
 
     /// Writes a failure where there is one, and counts and logs the request.
@@ -169,7 +220,11 @@ impl Exchange {
             protocol: metrics::protocol_name(self.speaker.protocol),
             endpoint: self.endpoint.map(|endpoint| self.app.endpoints[endpoint].name.as_str()),
             rows: self.rows,
-            duration_ms: self.start.elapsed().as_micros() as f64 / 1e3,
+            duration_ms: millis(self.start.elapsed()),
+            queue_ms: self.source.workers.map(|times| millis(times.queue)),
+            call_ms: self.source.workers.map(|times| millis(times.call)),
+            stages_ms: self.source.workers.and_then(|times| times.stages).map(StagesRecord::new),
+            fallback: self.source.fallback.map(Code::text),
             caller: self.parts.extensions.get::<Caller>().map(|caller| caller.0.as_str()),
             request_id: self.id.to_str().unwrap_or_default(),
             trace_id,
@@ -203,12 +258,39 @@ struct Record<'a> {
     rows: usize,
     duration_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stages_ms: Option<StagesRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_id: Option<&'a str>,
+}
+
+/// How long the functions of an endpoint took, in milliseconds.
+#[derive(Serialize)]
+struct StagesRecord {
+    preprocess: f64,
+    model: f64,
+    postprocess: f64,
+}
+
+impl StagesRecord {
+    fn new(stages: Stages) -> Self {
+        let Stages { preprocess, model, postprocess } = stages;
+        Self { preprocess: millis(preprocess), model: millis(model), postprocess: millis(postprocess) }
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e3
 }
 
 /// Reads the caller's trace and span from `traceparent` (W3C Trace Context, section 3.2).

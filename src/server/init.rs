@@ -89,6 +89,23 @@ impl Reaper {
         Ok((child, exit))
     }
 
+    /// Takes charge of a child that another process has forked and left behind, and gives it a process group of its own;
+    /// the receiver gets its exit status. Fails while `pid` is no child of this process.
+    pub fn adopt(&self, pid: i32) -> io::Result<oneshot::Receiver<ExitStatus>> {
+        // Held throughout: the child cannot be reaped before it is known.
+        let mut children = self.lock();
+        if pid <= 1 || children.contains_key(&pid) {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        // SAFETY: the call touches no memory; for anything but a child that has not called exec it fails.
+        if unsafe { libc::setpgid(pid, pid) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let (exited, exit) = oneshot::channel();
+        children.insert(pid, exited);
+        Ok(exit)
+    }
+
     /// Returns the process numbers of the children that run.
     pub fn children(&self) -> Vec<i32> {
         self.lock().keys().copied().collect()

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::app::App;
+use super::call::Stages;
 use super::failure::Code;
 use crate::service::Protocol;
 
@@ -18,6 +19,9 @@ const TIMES: &[u64] = &[
 const MICROS: f64 = 1e6;
 /// Upper bounds in rows.
 const ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
+
+/// The functions of an endpoint as labels, in order.
+const STAGES: [&str; 3] = ["preprocess", "model", "postprocess"];
 
 /// The protocols as labels; `None` is the server's own.
 const PROTOCOLS: [(Option<Protocol>, &str); 7] = [
@@ -56,6 +60,12 @@ struct EndpointMetrics {
     queue: Histogram,
     model: Histogram,
     rows: Histogram,
+    /// In the order of [`STAGES`].
+    stages: [Histogram; 3],
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
+    /// By the code that each stood in for.
+    fallbacks: [AtomicU64; Code::ALL.len()],
 }
 
 /// Answers by protocol and code; the first code is success.
@@ -77,6 +87,10 @@ impl Metrics {
             queue: Histogram::new(TIMES, MICROS),
             model: Histogram::new(TIMES, MICROS),
             rows: Histogram::new(ROWS, 1.0),
+            stages: std::array::from_fn(|_| Histogram::new(TIMES, MICROS)),
+            cache_hits: AtomicU64::new(0),
+            cache_misses: AtomicU64::new(0),
+            fallbacks: Default::default(),
         };
         Self {
             endpoints: (0..endpoints).map(|_| endpoint()).collect(),
@@ -106,6 +120,26 @@ impl Metrics {
     pub fn called(&self, endpoint: usize, rows: usize, took: Duration) {
         self.endpoints[endpoint].model.observe(micros(took));
         self.endpoints[endpoint].rows.observe(rows as u64);
+    }
+
+    /// Counts how long the functions of an endpoint took.
+    pub fn staged(&self, endpoint: usize, stages: Stages) {
+        let times = [stages.preprocess, stages.model, stages.postprocess];
+        for (histogram, time) in self.endpoints[endpoint].stages.iter().zip(times) {
+            histogram.observe(micros(time));
+        }
+    }
+
+    /// Counts a look into the cache.
+    pub fn looked_up(&self, endpoint: usize, found: bool) {
+        let endpoint = &self.endpoints[endpoint];
+        let count = if found { &endpoint.cache_hits } else { &endpoint.cache_misses };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a fallback that stood in for a failure.
+    pub fn fell_back(&self, endpoint: usize, code: Code) {
+        self.endpoints[endpoint].fallbacks[code as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a worker that was started.
@@ -145,19 +179,15 @@ impl Histogram {
         self.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    fn write(&self, page: &mut Page, name: &str, endpoint: &str) {
+    fn write(&self, page: &mut Page, name: &str, labels: &[(&str, &str)]) {
         let mut total = 0;
         let bounds = self.bounds.iter().map(|&bound| (bound as f64 / self.scale).to_string());
         for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(&self.counts) {
             total += count.load(Ordering::Relaxed);
-            page.sample(&format!("{name}_bucket"), &[("endpoint", endpoint), ("le", &bound)], total as f64);
+            page.sample(&format!("{name}_bucket"), &[labels, &[("le", &bound)]].concat(), total as f64);
         }
-        page.sample(
-            &format!("{name}_sum"),
-            &[("endpoint", endpoint)],
-            self.sum.load(Ordering::Relaxed) as f64 / self.scale,
-        );
-        page.sample(&format!("{name}_count"), &[("endpoint", endpoint)], total as f64);
+        page.sample(&format!("{name}_sum"), labels, self.sum.load(Ordering::Relaxed) as f64 / self.scale);
+        page.sample(&format!("{name}_count"), labels, total as f64);
     }
 }
 
@@ -207,9 +237,12 @@ pub fn page(app: &App) -> String {
     for (name, help, histogram) in histograms {
         page.family(name, "histogram", help);
         for (endpoint, counts) in app.endpoints.iter().zip(&metrics.endpoints) {
-            histogram(counts).write(&mut page, name, &endpoint.name);
+            histogram(counts).write(&mut page, name, &[("endpoint", &endpoint.name)]);
         }
     }
+    write_stages(&mut page, app);
+    write_caches(&mut page, app);
+    write_fallbacks(&mut page, app);
     write_server(&mut page, app);
     page.0
 }
@@ -228,6 +261,50 @@ fn write_requests(page: &mut Page, app: &App) {
                     let labels = [("endpoint", endpoint), ("protocol", protocol), ("code", code)];
                     page.sample(NAME, &labels, count as f64);
                 }
+            }
+        }
+    }
+}
+
+fn write_stages(page: &mut Page, app: &App) {
+    const NAME: &str = "mlpack_stage_duration_seconds";
+    page.family(NAME, "histogram", "How long each of the service's functions took in a call, where there are several.");
+    for (endpoint, counts) in app.endpoints.iter().zip(&app.metrics.endpoints).filter(|(endpoint, _)| endpoint.staged) {
+        for (stage, histogram) in STAGES.into_iter().zip(&counts.stages) {
+            histogram.write(page, NAME, &[("endpoint", &endpoint.name), ("stage", stage)]);
+        }
+    }
+}
+
+fn write_caches(page: &mut Page, app: &App) {
+    let endpoints = || app.endpoints.iter().zip(&app.metrics.endpoints).zip(&app.caches);
+    let cached =
+        || endpoints().filter_map(|((endpoint, counts), cache)| Some((&endpoint.name, counts, cache.as_ref()?)));
+    page.family(
+        "mlpack_cache_requests_total",
+        "counter",
+        "Calls that were looked up in the cache, by what came of it.",
+    );
+    for (name, counts, _) in cached() {
+        for (result, count) in [("hit", &counts.cache_hits), ("miss", &counts.cache_misses)] {
+            let labels = [("endpoint", name.as_str()), ("result", result)];
+            page.sample("mlpack_cache_requests_total", &labels, count.load(Ordering::Relaxed) as f64);
+        }
+    }
+    page.family("mlpack_cache_bytes", "gauge", "Memory of the results that are remembered.");
+    for (name, _, cache) in cached() {
+        page.sample("mlpack_cache_bytes", &[("endpoint", name)], cache.bytes() as f64);
+    }
+}
+
+fn write_fallbacks(page: &mut Page, app: &App) {
+    const NAME: &str = "mlpack_fallbacks_total";
+    page.family(NAME, "counter", "Calls answered with the endpoint's fallback, by the code that it stood in for.");
+    for (endpoint, counts) in app.endpoints.iter().zip(&app.metrics.endpoints) {
+        for (code, count) in Code::ALL.iter().zip(&counts.fallbacks) {
+            let count = count.load(Ordering::Relaxed);
+            if count > 0 {
+                page.sample(NAME, &[("endpoint", &endpoint.name), ("code", code.text())], count as f64);
             }
         }
     }
@@ -277,7 +354,7 @@ mod tests {
             histogram.observe(value);
         }
         let mut page = Page::default();
-        histogram.write(&mut page, "t", "e");
+        histogram.write(&mut page, "t", &[("endpoint", "e")]);
         assert_eq!(
             page.0,
             "t_bucket{endpoint=\"e\",le=\"0.001\"} 1\nt_bucket{endpoint=\"e\",le=\"0.005\"} 2\n\

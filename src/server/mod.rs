@@ -11,6 +11,8 @@
 pub mod app;
 pub mod auth;
 pub mod batch;
+pub mod cache;
+pub mod call;
 pub mod contract;
 pub mod cors;
 pub mod data;

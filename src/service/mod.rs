@@ -94,6 +94,9 @@ pub struct Server {
     pub grace_ms: u64,
     /// Milliseconds that a worker may take to load the model.
     pub startup_timeout_ms: u64,
+    /// Whether the model is loaded once and workers are forked from it; `None` where there are several and it can be.
+    #[serde(default)]
+    pub preload: Option<bool>,
     /// The protocols spoken besides the server's own; a contract that does not say takes all.
     #[serde(default = "Protocol::all")]
     pub protocols: BTreeSet<Protocol>,
@@ -139,6 +142,7 @@ impl Default for Server {
             max_queue: 1024,
             grace_ms: 25_000,
             startup_timeout_ms: 300_000,
+            preload: None,
             protocols: Protocol::all(),
         }
     }
@@ -167,6 +171,19 @@ pub struct Endpoint {
     /// would have to wait too long are refused at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// Bytes of results that are remembered by their input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes: Option<u64>,
+    /// What is answered where no worker can answer in time: of a table a row as an object, of a tensor with rows a row, of all
+    /// else the whole value.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub fallback: Option<serde_json::Value>,
+    /// The service's function that the input goes through before the endpoint's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<String>,
+    /// The service's function that the endpoint's result goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postprocess: Option<String>,
 }
 
 /// What kind of answer an endpoint gives; protocols with a form of their own for it use that form.

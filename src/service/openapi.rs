@@ -69,10 +69,7 @@ pub fn document(service: &Service) -> Value {
 
 fn operation(name: &str, endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
-    responses.insert(
-        "200".to_owned(),
-        json!({"description": "The model's answer.", "content": content(&endpoint.output, true)}),
-    );
+    responses.insert("200".to_owned(), success(endpoint));
     for (status, description) in FAILURES {
         let schema = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
         responses.insert(status.to_owned(), json!({"description": description, "content": schema}));
@@ -87,6 +84,23 @@ fn operation(name: &str, endpoint: &Endpoint) -> Value {
         operation["description"] = json!(endpoint.description);
     }
     operation
+}
+
+fn success(endpoint: &Endpoint) -> Value {
+    let mut response = json!({"description": "The model's answer.", "content": content(&endpoint.output, true)});
+    if endpoint.cache_bytes.is_some() {
+        let description = "Whether the answer was remembered (RFC 9211): `mlpack; hit`, or `mlpack; fwd=miss`.";
+        response["headers"]["Cache-Status"] = json!({"description": description, "schema": {"type": "string"}});
+    }
+    if endpoint.fallback.is_some() {
+        let about = json!({"type": "string", "description": "Set where the answer is not the model's but the declared one, for \
+            want of time: the code of the failure that it stands in for."});
+        response["headers"]["x-mlpack-fallback"] = json!({ "schema": about });
+        if matches!(endpoint.output, Data::Table { .. } | Data::Tensor { .. }) {
+            response["content"]["application/json"]["schema"]["properties"]["fallback"] = about;
+        }
+    }
+    response
 }
 
 /// The groups of operations, the endpoints' before the server's own.

@@ -5,6 +5,7 @@
 mod auth;
 mod batching;
 mod connections;
+mod forking;
 mod mlflow;
 mod observe;
 mod seldon;

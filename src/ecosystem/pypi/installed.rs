@@ -34,6 +34,11 @@ pub(super) fn parse_record(text: &str) -> Result<BTreeMap<String, Recorded>, &'s
     Ok(recorded)
 }
 
+/// Returns the paths of `RECORD`, as written. Rows of another form are passed over.
+pub fn recorded_paths(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter_map(|line| parse_row(line)?.into_iter().next())
+}
+
 fn parse_hash(hash: &str) -> Option<Digest> {
     let bytes = URL_SAFE_NO_PAD.decode(hash.strip_prefix("sha256=")?.trim_end_matches('=')).ok()?;
     Some(Digest::from_bytes(bytes.try_into().ok()?))

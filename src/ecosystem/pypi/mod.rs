@@ -25,6 +25,7 @@ use std::str::FromStr;
 
 use crate::error::{Diagnose, Exit};
 pub use index::{Indexes, Settings};
+pub use installed::recorded_paths;
 pub use simple::fetch;
 pub use uv::{Resolution, Uv};
 pub use wheel::unpack;

@@ -15,14 +15,15 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use self::lane::Lane;
+use super::call::Times;
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use crate::service::{Endpoint, Server};
 
 pub use pace::Pace;
 
-/// What a request comes to.
-pub type Answer = Result<Payload, Failure>;
+/// What a request comes to: a result and how long its parts took, or a failure.
+pub type Answer = Result<(Payload, Times), Failure>;
 
 /// A request that waits for a worker.
 #[derive(Debug)]

@@ -54,10 +54,16 @@ async fn handle(app: Arc<App>, number: usize, request: Request) -> Response {
     let mut exchange = Exchange::new(&app, &http::OWN, request);
     exchange.endpoint = Some(number);
     let answer = match accepts(&app.endpoints[number].input, exchange.headers()) {
-        Ok(plain_text) => exchange.run(move |app, body| read(app, number, body, plain_text), write).await,
+        Ok(plain_text) => answer(&mut exchange, number, plain_text).await,
         Err(failure) => Err(failure),
     };
     exchange.finish(answer)
+}
+
+async fn answer(exchange: &mut Exchange, number: usize, plain_text: bool) -> Result<Response, Failure> {
+    let (results, style) = exchange.call(move |app, body| read(app, number, body, plain_text)).await?;
+    let fallback = exchange.fallback();
+    exchange.reply(results, move |endpoint, results| write(endpoint, results, style, fallback)).await
 }
 
 /// Makes sure that the body's media type is one that the input takes; returns whether it is plain text. Only JSON may
@@ -113,11 +119,13 @@ fn read(app: &App, number: usize, body: Bytes, plain_text: bool) -> Result<Call<
     Ok(Call { endpoint: number, payloads: vec![payload], style })
 }
 
-fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style) -> Reply {
+fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style, fallback: Option<Code>) -> Reply {
     let result = results.pop().expect("every payload has a result");
     let content = match (&endpoint.output, result) {
-        (Form::Table(schema), Payload::Table(table)) => render::table(schema, &table, style.orientation).into(),
-        (_, Payload::Tensor(tensor)) => render::tensor(&tensor).into(),
+        (Form::Table(schema), Payload::Table(table)) => {
+            marked(render::table(schema, &table, style.orientation), fallback).into()
+        }
+        (_, Payload::Tensor(tensor)) => marked(render::tensor(&tensor), fallback).into(),
         (Form::Text, Payload::Bytes(text)) if !style.plain_text => {
             let mut out = Vec::with_capacity(text.len() + 2);
             render::scalar(&mut out, std::str::from_utf8(&text).expect("results have been checked"));
@@ -127,6 +135,15 @@ fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style) -> Reply 
         (_, Payload::Table(_)) => unreachable!("results have been read by the output's own form"),
     };
     Reply { content, media_type: media_type(&endpoint.output, style), header: None }
+}
+
+/// Adds to an object what the fallback in it stands in for.
+fn marked(mut object: Vec<u8>, fallback: Option<Code>) -> Vec<u8> {
+    if let Some(code) = fallback {
+        object.pop();
+        object.extend([b",\"fallback\":\"", code.text().as_bytes(), b"\"}"].concat());
+    }
+    object
 }
 
 fn media_type(form: &Form, style: Style) -> HeaderValue {

@@ -2,13 +2,17 @@
 //! Replies are untrusted: every length is checked, none is believed.
 
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::link::WorkerEnds;
+use crate::server::call::Stages;
 use crate::server::contract::{Form, Schema};
 use crate::server::data::{Column, Payload, Table, Tensor, size, width};
-use crate::service::{ColumnType, Data, Service};
+use crate::service::{ColumnType, Data, Endpoint, Service};
 
 /// Bytes of the two lengths that open a frame.
 pub const PREFIX: usize = 8;
@@ -35,6 +39,17 @@ struct Load<'a> {
 struct LoadEndpoint<'a> {
     input: &'a Data,
     output: &'a Data,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preprocess: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    postprocess: Option<&'a str>,
+}
+
+impl<'a> LoadEndpoint<'a> {
+    fn new(endpoint: &'a Endpoint) -> Self {
+        let Endpoint { input, output, preprocess, postprocess, .. } = endpoint;
+        Self { input, output, preprocess: preprocess.as_deref(), postprocess: postprocess.as_deref() }
+    }
 }
 
 #[derive(Serialize)]
@@ -48,13 +63,32 @@ struct Call<'a> {
     shape: Option<Vec<usize>>,
 }
 
+/// The frame that asks a worker to fork: where the new worker finds its pipes.
+#[derive(Serialize)]
+struct Fork {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    requests: String,
+    replies: String,
+    stdout: String,
+    stderr: String,
+}
+
 /// What a reply's header says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Header {
     /// The model is loaded.
-    Ready,
-    /// The model cannot be loaded.
+    Ready {
+        /// The process's number, from a worker that was forked.
+        pid: Option<i32>,
+    },
+    /// A worker was forked, which speaks for itself from now on.
+    Forked {
+        /// What the fork lacks of its parent or shares with it: threads, sockets, open files.
+        left: Vec<String>,
+    },
+    /// The model cannot be loaded, or the worker cannot be forked.
     Failed {
         /// Why, in one line; the stack trace went to stderr.
         message: String,
@@ -65,6 +99,8 @@ pub enum Header {
         rows: Option<usize>,
         /// The length of each of a tensor's dimensions.
         shape: Option<Vec<usize>>,
+        /// How long each of the service's functions took, where the endpoint has several.
+        stages: Option<StageTimes>,
     },
     /// The call failed.
     Error {
@@ -73,6 +109,26 @@ pub enum Header {
         /// For `input` a message for the client, else one for the log.
         message: String,
     },
+}
+
+/// How long the functions of an endpoint took, in microseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct StageTimes {
+    #[serde(default)]
+    preprocess: u64,
+    model: u64,
+    #[serde(default)]
+    postprocess: u64,
+}
+
+impl From<StageTimes> for Stages {
+    fn from(times: StageTimes) -> Self {
+        Self {
+            preprocess: Duration::from_micros(times.preprocess),
+            model: Duration::from_micros(times.model),
+            postprocess: Duration::from_micros(times.postprocess),
+        }
+    }
 }
 
 /// Whose fault a failed call is.
@@ -114,10 +170,23 @@ pub fn load(service: &Service) -> Vec<u8> {
         endpoints: service
             .endpoints
             .iter()
-            .map(|(name, endpoint)| (name.as_str(), LoadEndpoint { input: &endpoint.input, output: &endpoint.output }))
+            .map(|(name, endpoint)| (name.as_str(), LoadEndpoint::new(endpoint)))
             .collect(),
     };
     close(open(&load))
+}
+
+/// Returns the frame that asks a worker to fork one that takes these ends.
+pub fn fork(ends: &WorkerEnds) -> Vec<u8> {
+    // Any language can open a path, few can receive a descriptor.
+    let path = |end: &OwnedFd| format!("/proc/{}/fd/{}", std::process::id(), end.as_raw_fd());
+    close(open(&Fork {
+        kind: "fork",
+        requests: path(&ends.requests),
+        replies: path(&ends.replies),
+        stdout: path(&ends.stdout),
+        stderr: path(&ends.stderr),
+    }))
 }
 
 /// Returns the frame of one call with the rows of all `parts`, which fit each other.
@@ -259,11 +328,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::server::contract::Endpoint;
+    use crate::server::contract;
     use crate::server::validate;
 
     /// An endpoint whose input and output are the same table of every type.
-    fn echo() -> Endpoint {
+    fn echo() -> contract::Endpoint {
         let column = |name: &str, kind: &str, nullable: bool, choices: serde_json::Value| {
             json!({"name": name, "type": kind, "nullable": nullable, "example": null,
                 "description": "", "enum": choices, "minimum": null, "maximum": null, "max_length": null})
@@ -273,10 +342,10 @@ mod tests {
             column("b", "boolean", false, json!([])), column("c", "category", true, json!(["x", "y"])),
         ]});
         let text = json!({"description": "", "task": "custom", "batch": true, "input": table, "output": table});
-        Endpoint::new("echo", &serde_json::from_value(text).unwrap()).unwrap()
+        contract::Endpoint::new("echo", &serde_json::from_value(text).unwrap()).unwrap()
     }
 
-    fn rows(endpoint: &Endpoint, body: &str) -> Payload {
+    fn rows(endpoint: &contract::Endpoint, body: &str) -> Payload {
         let Form::Table(schema) = &endpoint.input else { panic!("echo takes a table") };
         validate::table(schema, body.as_bytes()).unwrap().0
     }

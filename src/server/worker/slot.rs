@@ -10,28 +10,31 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{self, ErrorKind, Header};
-use super::process::{Broken, Process};
+use super::link::Broken;
+use super::process::Process;
+use super::template;
 use crate::server::app::App;
 use crate::server::batch::Request;
+use crate::server::call::{Stages, Times};
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
 use crate::server::validate::check_output;
 
+/// The delays between starts of a worker that answers nothing in between; one that has answered comes back at once.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 /// How long to wait for a killed worker's exit status, which only the log wants.
 const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why a worker did not become ready.
-#[derive(Debug, thiserror::Error)]
-enum StartError {
-    #[error("the worker's program cannot be started: {0}")]
-    Spawn(#[source] std::io::Error),
-    #[error("{0}")]
-    Broken(#[from] Broken),
-    #[error("the model cannot be loaded: {0}")]
-    Failed(String),
+/// A call that the worker answered with a result.
+struct Served {
+    result: Payload,
+    /// When the worker was asked.
+    start: Instant,
+    /// How long it took.
+    took: Duration,
+    stages: Option<Stages>,
 }
 
 /// A call that the worker answered, but not with a result.
@@ -43,9 +46,9 @@ struct Fault {
 
 /// Keeps a worker running until the server stops.
 pub async fn supervise(app: Arc<App>, number: usize) {
-    let mut delay = FIRST_DELAY;
+    let mut delay = Duration::ZERO;
     while !app.is_stopping() {
-        match start(&app, number).await {
+        match template::start(&app, number).await {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
@@ -63,21 +66,7 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             }
         }
         tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(LONGEST_DELAY);
-    }
-}
-
-async fn start(app: &App, number: usize) -> Result<Process, StartError> {
-    app.metrics.worker_started();
-    let mut process =
-        Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
-    let load = frame::load(&app.service);
-    let patience = Duration::from_millis(app.service.server.startup_timeout_ms);
-    let reply = timeout(patience, process.exchange(&load)).await.map_err(|_| Broken::TimedOut)??;
-    match frame::header(reply).map_err(Broken::from)? {
-        (Header::Ready, _) => Ok(process),
-        (Header::Failed { message }, _) => Err(StartError::Failed(message)),
-        _ => Err(Broken::Unexpected.into()),
+        delay = (delay * 2).clamp(FIRST_DELAY, LONGEST_DELAY);
     }
 }
 
@@ -92,7 +81,7 @@ async fn serve(app: &App, number: usize, process: &mut Process, delay: &mut Dura
         if let Err(broken) = answer(app, process, batch).await {
             return broken;
         }
-        *delay = FIRST_DELAY;
+        *delay = Duration::ZERO;
     }
 }
 
@@ -122,7 +111,7 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
             continue;
         }
         match call(app, process, &batch).await {
-            Ok(Ok(result)) => deliver(batch, result),
+            Ok(Ok(served)) => deliver(batch, served),
             Ok(Err(_)) if batch.len() > 1 => {
                 pending.push(batch.split_off(batch.len() / 2));
                 pending.push(batch);
@@ -140,7 +129,7 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
     Ok(())
 }
 
-async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Result<Payload, Fault>, Broken> {
+async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Result<Served, Fault>, Broken> {
     let number = batch[0].endpoint;
     let endpoint = &app.endpoints[number];
     let start = Instant::now();
@@ -153,15 +142,18 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     app.queue.called(number, count, took, succeeded);
     let reply = reply??;
     app.metrics.called(number, count, took);
-    let (rows, shape, body) = match reply {
-        (Header::Result { rows, shape }, body) => (rows, shape, body),
+    let (rows, shape, stages, body) = match reply {
+        (Header::Result { rows, shape, stages }, body) => (rows, shape, stages.map(Stages::from), body),
         (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
         _ => return Err(Broken::Unexpected),
     };
     let result = frame::result(&endpoint.output, rows, shape, body)?;
+    if let Some(stages) = stages {
+        app.metrics.staged(number, stages);
+    }
     let expected = endpoint.batch.then_some(count);
     Ok(match check_output(&endpoint.output, &result, expected) {
-        Ok(()) => Ok(result),
+        Ok(()) => Ok(Served { result, start, took, stages }),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),
     })
 }
@@ -179,11 +171,13 @@ impl Fault {
     }
 }
 
-fn deliver(batch: Vec<Request>, result: Payload) {
+fn deliver(batch: Vec<Request>, served: Served) {
+    let Served { result, start, took, stages } = served;
     let counts: Vec<usize> = batch.iter().map(|request| request.payload.rows()).collect();
     for (request, part) in batch.into_iter().zip(result.split(&counts)) {
+        let times = Times { queue: start - request.arrived, call: took, stages };
         // The client may have gone in the meantime.
-        let _ = request.answer.send(Ok(part));
+        let _ = request.answer.send(Ok((part, times)));
     }
 }
 
@@ -193,7 +187,7 @@ fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
         log::line(level, "call failed", json!({"endpoint": endpoint, "code": code, "reason": fault.reason}));
-        let _ = request.answer.send(Err(fault.failure.clone()));
+        request.refuse(fault.failure.clone());
     }
 }
 
@@ -206,6 +200,6 @@ fn give_back(app: &App, batch: Vec<Request>, broken: &Broken) {
         _ => Failure::new(Code::WorkerDied, "the model's process ended during the call"),
     };
     for request in batch {
-        let _ = request.answer.send(Err(failure.clone()));
+        request.refuse(failure.clone());
     }
 }

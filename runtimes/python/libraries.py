@@ -1,0 +1,19 @@
+"""The libraries that tables and tensors may be made of; `None` where one is not installed or not asked for."""
+
+import importlib
+
+numpy = pandas = MISSING = None
+
+
+def import_libraries(endpoints):
+    """Imports what the endpoints' data is made of, where it is installed."""
+    global numpy, pandas, MISSING
+    kinds = {data[side]["type"] for data in endpoints.values() for side in ("input", "output")}
+    try:
+        if kinds & {"table", "tensor"}:
+            numpy = importlib.import_module("numpy")
+        if "table" in kinds:
+            pandas = importlib.import_module("pandas")
+            MISSING = pandas.NA
+    except ImportError:
+        pass

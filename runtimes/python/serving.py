@@ -1,0 +1,121 @@
+"""Loading and calls: what a worker does with each frame."""
+
+import gc
+import importlib.util
+import os
+import sys
+import time
+import traceback
+
+from .errors import OutputError
+from .forking import fork
+from .frames import REPLIES, REQUESTS, read_frame, send
+from .libraries import import_libraries
+from .tables import TableReader, TableWriter
+from .tensors import PlainReader, PlainWriter, TensorReader, TensorWriter
+
+
+class Bundle:
+    """What the service is made of, as its constructor gets it."""
+
+    def __init__(self, load):
+        self.name = load["name"]
+        self.version = load["version"]
+        self._artifacts = load["artifacts"]
+        self._datasets = load["datasets"]
+
+    def artifact(self, name):
+        """Returns the path of the artifact `name`."""
+        return self._artifacts[name]
+
+    def dataset(self, name):
+        """Returns the path of the dataset `name`."""
+        return self._datasets[name]
+
+
+def adapter(data, table, tensor, plain):
+    if data["type"] == "table":
+        return table(data["columns"])
+    return tensor(data["dtype"]) if data["type"] == "tensor" else plain(data["type"])
+
+
+def load(message):
+    """Returns the endpoints by name: what reads a call, the functions that answer it, what writes the result."""
+    path = message["file"]
+    sys.path.insert(0, os.path.dirname(path))
+    spec = importlib.util.spec_from_file_location("service", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["service"] = module
+    spec.loader.exec_module(module)
+    service = getattr(module, message["entry"])(Bundle(message))
+    endpoints = {}
+    for name, data in message["endpoints"].items():
+        source = adapter(data["input"], TableReader, TensorReader, PlainReader)
+        sink = adapter(data["output"], TableWriter, TensorWriter, PlainWriter)
+        endpoints[name] = source, stages_of(service, name, data), sink
+    return endpoints
+
+
+def stages_of(service, name, data):
+    """Returns the service's functions that a call goes through, each with the name of its stage."""
+    methods = {
+        "preprocess": data.get("preprocess"),
+        "model": name.replace("-", "_"),
+        "postprocess": data.get("postprocess"),
+    }
+    return [(stage, getattr(service, method)) for stage, method in methods.items() if method is not None]
+
+
+def run(stages, value):
+    """Returns what the last function makes of the value, and how long each took where there are several."""
+    if len(stages) == 1:
+        return stages[0][1](value), {}
+    times = {}
+    for stage, method in stages:
+        start = time.perf_counter_ns()
+        value = method(value)
+        times[stage] = (time.perf_counter_ns() - start) // 1000
+    return value, {"stages": times}
+
+
+def is_refusal(error):
+    """Whether a service refused its input: by an exception class of its own that is named `InputError`."""
+    return any(kind.__name__ == "InputError" for kind in type(error).__mro__)
+
+
+def answer(endpoints, header, buffer, offset):
+    source, stages, sink = endpoints[header["endpoint"]]
+    try:
+        result, times = run(stages, source.read(header, buffer, offset))
+        description, body = sink.write(result, header.get("rows", 1))
+        return {"type": "result", **description, **times}, body
+    except OutputError as error:
+        return {"type": "error", "kind": "output", "message": str(error)}, b""
+    except Exception as error:
+        if is_refusal(error):
+            return {"type": "error", "kind": "input", "message": str(error)}, b""
+        traceback.print_exc()
+        return {"type": "error", "kind": "model", "message": type(error).__name__}, b""
+
+
+def main():
+    for descriptor in (REQUESTS, REPLIES):
+        os.set_inheritable(descriptor, False)
+    sys.stdout.reconfigure(line_buffering=True)
+    message, _, _ = read_frame()
+    try:
+        import_libraries(message["endpoints"])
+        endpoints = load(message)
+    except Exception as error:
+        traceback.print_exc()
+        send({"type": "failed", "message": f"{type(error).__name__}: {error}"})
+        return
+    # What is loaded stays: looking through it for garbage during calls would be time lost.
+    gc.collect()
+    gc.freeze()
+    send({"type": "ready"})
+    while (frame := read_frame()) is not None:
+        if frame[0]["type"] == "fork":
+            fork(frame[0])
+        else:
+            send(*answer(endpoints, *frame))

@@ -1,0 +1,137 @@
+//! How workers come to be: each loads the model by itself, or all are forked from a template, a process that has loaded the
+//! model and does nothing else. What is loaded then lies in memory once, and a worker that was lost is back in milliseconds.
+//!
+//! A fork has no threads but one, and shares sockets and positions in files with its parent. Where the model has made any
+//! while it was loaded, its workers are not forked, unless the contract insists.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::frame::{self, Header};
+use super::link::{self, Broken};
+use super::process::Process;
+use crate::server::app::App;
+use crate::server::log::{self, Level};
+
+/// The template's number in the log, where workers count from 1.
+const NUMBER: usize = 0;
+
+/// Why a worker did not become ready.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system refuses it.
+    #[error("the worker's program cannot be started: {0}")]
+    Spawn(#[source] io::Error),
+    /// It ended, or did not keep to the protocol.
+    #[error("{0}")]
+    Broken(#[from] Broken),
+    /// The service's own code failed.
+    #[error("the model cannot be loaded: {0}")]
+    Failed(String),
+    /// The loaded model cannot be forked.
+    #[error("the loaded model cannot be forked: {0}")]
+    Fork(String),
+}
+
+/// The process that workers are forked from, started when the first one is.
+pub struct Template {
+    process: Mutex<Option<Process>>,
+    /// Whether workers are forked.
+    wanted: AtomicBool,
+    /// Whether they are forked whatever the model does.
+    insists: bool,
+}
+
+impl Template {
+    /// Returns the template of a service that says `preload`. One that does not say is preloaded for several workers.
+    pub fn new(preload: Option<bool>, workers: usize) -> Self {
+        let wanted = AtomicBool::new(preload.unwrap_or(workers > 1));
+        Self { process: Mutex::default(), wanted, insists: preload == Some(true) }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Returns a forked worker; `None` where they are not to be forked.
+    async fn fork(&self, app: &App, number: usize) -> Result<Option<Process>, StartError> {
+        let mut kept = self.process.lock().await;
+        // What another worker met with counts for all.
+        if !self.is_wanted() {
+            return Ok(None);
+        }
+        let running = kept.take().and_then(|mut template| (!template.has_ended()).then_some(template));
+        let mut template = match running {
+            Some(template) => template,
+            None => load(app, NUMBER).await?,
+        };
+        let forked = timeout(patience(app), self.ask(app, &mut template, number)).await;
+        match forked.map_err(|_| Broken::TimedOut)? {
+            Ok(worker) => {
+                *kept = Some(template);
+                Ok(Some(worker))
+            }
+            // The template ends here, and with it what it has forked.
+            Err(StartError::Fork(reason)) if !self.insists => {
+                log::line(Level::Warn, "every worker loads the model by itself", json!({ "reason": reason }));
+                self.wanted.store(false, Ordering::Relaxed);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn ask(&self, app: &App, template: &mut Process, number: usize) -> Result<Process, StartError> {
+        let (mut link, ends) = link::connect(number).map_err(StartError::Spawn)?;
+        let reply = template.exchange(&frame::fork(&ends)).await?;
+        match frame::header(reply).map_err(Broken::from)? {
+            (Header::Forked { left }, _) if left.is_empty() || self.insists => {}
+            (Header::Forked { left }, _) => {
+                return Err(StartError::Fork(format!("it has {}, which forks do not", left.join(", "))));
+            }
+            (Header::Failed { message }, _) => return Err(StartError::Fork(message)),
+            _ => return Err(Broken::Unexpected.into()),
+        }
+        // The worker's own copies are the only ones from now on, so that the pipes end with it.
+        drop(ends);
+        match frame::header(link.receive().await?).map_err(Broken::from)? {
+            (Header::Ready { pid: Some(pid) }, _) => {
+                Process::adopt(pid, link, &app.reaper).await.map_err(StartError::Spawn)
+            }
+            _ => Err(Broken::Unexpected.into()),
+        }
+    }
+}
+
+/// Returns worker number `number` with the model loaded.
+pub async fn start(app: &App, number: usize) -> Result<Process, StartError> {
+    app.metrics.worker_started();
+    if app.template.is_wanted()
+        && let Some(worker) = app.template.fork(app, number).await?
+    {
+        return Ok(worker);
+    }
+    load(app, number).await
+}
+
+/// Starts a process and lets it load the model.
+async fn load(app: &App, number: usize) -> Result<Process, StartError> {
+    let mut process =
+        Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
+    let load = frame::load(&app.service);
+    let reply = timeout(patience(app), process.exchange(&load)).await.map_err(|_| Broken::TimedOut)??;
+    match frame::header(reply).map_err(Broken::from)? {
+        (Header::Ready { .. }, _) => Ok(process),
+        (Header::Failed { message }, _) => Err(StartError::Failed(message)),
+        _ => Err(Broken::Unexpected.into()),
+    }
+}
+
+fn patience(app: &App) -> Duration {
+    Duration::from_millis(app.service.server.startup_timeout_ms)
+}
