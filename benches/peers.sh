@@ -1,6 +1,6 @@
 #!/bin/sh
 # Serves the same models with mlpack and with its peers, one worker each, and writes benches/peers.md.
-#     sh benches/peers.sh [--seconds 6] [--rounds 3] [--only NAME]... [--output FILE]
+#     sh benches/peers.sh [--seconds 5] [--rounds 3] [--only NAME]... [--output FILE]
 # On Debian with Rust, as root, it installs wrk, R and plumber; pip brings the others, each into a virtual environment of
 # its own below target/peers. Loads go to the loopback device. With the defaults it takes about 25 minutes.
 set -eu

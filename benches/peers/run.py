@@ -200,7 +200,7 @@ def report(run):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
-    parser.add_argument("--seconds", type=int, default=6, help="how long each point is loaded")
+    parser.add_argument("--seconds", type=int, default=5, help="how long each point is loaded")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", help="a subject's name; may be given several times")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benches/peers.md")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::Terminal;
@@ -55,7 +55,7 @@ pub(super) struct Call {
     /// A header of each request, as `Name: value`
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = header)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// An API key, sent as `X-API-Key`
+    /// An API key or a token, sent as `Authorization: Bearer`
     #[arg(long, env = "MLPACK_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
 }
@@ -114,9 +114,10 @@ impl Call {
     fn caller(&self) -> Result<Caller> {
         let mut headers: HeaderMap = self.headers.iter().cloned().collect();
         if let Some(key) = &self.api_key {
-            let key =
-                HeaderValue::from_str(key).map_err(|_| CallError::Form("the API key has odd characters".to_owned()))?;
-            headers.insert("x-api-key", key);
+            let mut bearer = HeaderValue::from_str(&format!("Bearer {key}"))
+                .map_err(|_| CallError::Form("the API key cannot stand in a header".to_owned()))?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
         }
         let client = http::client()
             .pool_max_idle_per_host(self.concurrency as usize)

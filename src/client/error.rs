@@ -97,7 +97,7 @@ impl Diagnose for CallError {
                 vec!["is the service running, and is this its address? `mlpack serve` shows it".to_owned()]
             }
             Self::Unauthorized(_) | Self::Refused { status: 401 | 403, .. } => {
-                vec!["set MLPACK_API_KEY, or give `--header 'Authorization: Bearer TOKEN'`".to_owned()]
+                vec!["give an API key or a token in the variable MLPACK_API_KEY".to_owned()]
             }
             Self::Endpoint { known, .. } => {
                 vec![format!("choose one with `--endpoint`: {}", known.join(", "))]

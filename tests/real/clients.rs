@@ -1,4 +1,4 @@
-//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's and MLServer's, and Schemathesis,
+//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's, SageMaker's and MLServer's, and Schemathesis,
 //! which tries everything that the OpenAPI document allows and forbids. pip brings them.
 
 use std::path::{Path, PathBuf};
@@ -74,6 +74,18 @@ fn kserves_client_speaks_both_versions() {
 fn mlflows_client_sends_frames_and_arrays() {
     let programs = environment("mlflow", &["mlflow==3.17.2"]);
     script(&programs, "mlflow_scoring.py", &server());
+}
+
+#[test]
+fn sagemakers_local_client_invokes() {
+    let programs = environment("sagemaker", &["sagemaker==2.257.7"]);
+    script(&programs, "sagemaker_local.py", &server());
+}
+
+#[test]
+fn tensorflow_servings_guide_is_followed() {
+    let programs = environment("requests", &["requests==2.32.5"]);
+    script(&programs, "tensorflow_rest.py", &server());
 }
 
 #[test]

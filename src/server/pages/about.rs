@@ -9,8 +9,8 @@ use crate::service::{Asset, Column, Data, Endpoint, Protocol, Service};
 /// More columns are folded away until they are asked for.
 const MANY_COLUMNS: usize = 12;
 
-/// Returns the page.
-pub(super) fn page(service: &Service) -> String {
+/// Returns the page; `wants_key` says that callers must send a key or a token.
+pub(super) fn page(service: &Service, wants_key: bool) -> String {
     let mut html = Html::default();
     html.markup("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n")
         .markup("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>")
@@ -20,7 +20,7 @@ pub(super) fn page(service: &Service) -> String {
     header(&mut html, service);
     html.markup("<h2>Endpoints</h2>\n");
     for (name, described) in &service.endpoints {
-        endpoint(&mut html, name, described);
+        endpoint(&mut html, name, described, wants_key);
     }
     files(&mut html, service);
     html.markup("</main>\n");
@@ -49,7 +49,7 @@ fn language(name: &str) -> &str {
     }
 }
 
-fn endpoint(html: &mut Html, name: &str, endpoint: &Endpoint) {
+fn endpoint(html: &mut Html, name: &str, endpoint: &Endpoint, wants_key: bool) {
     let task = serde_json::to_value(endpoint.task).expect("a task is a string");
     let task = task.as_str().unwrap_or_default();
     html.markup("<article id=\"").text(name).markup("\">\n<div class=\"head\"><h3>POST /").text(name);
@@ -58,7 +58,7 @@ fn endpoint(html: &mut Html, name: &str, endpoint: &Endpoint) {
     html.paragraphs(&endpoint.description);
     data(html, "Takes", &endpoint.input);
     data(html, "Gives", &endpoint.output);
-    calls(html, name, endpoint);
+    calls(html, name, &snippets(name, endpoint, wants_key));
     html.markup("</article>\n");
 }
 
@@ -145,8 +145,7 @@ fn plain(value: &serde_json::Value) -> String {
 }
 
 /// The tabs with a snippet for each language. They work without scripts.
-fn calls(html: &mut Html, name: &str, endpoint: &Endpoint) {
-    let snippets = snippets(name, endpoint);
+fn calls(html: &mut Html, name: &str, snippets: &[(&'static str, String)]) {
     html.markup("<div class=\"tabs\">\n");
     for (number, (language, _)) in snippets.iter().enumerate() {
         let id = format!("{name}.{language}");
@@ -154,7 +153,7 @@ fn calls(html: &mut Html, name: &str, endpoint: &Endpoint) {
         html.markup("\" id=\"").text(&id).markup(if number == 0 { "\" checked>" } else { "\">" });
         html.markup("<label for=\"").text(&id).markup("\">").text(language).markup("</label>\n");
     }
-    for (_, snippet) in &snippets {
+    for (_, snippet) in snippets {
         html.markup("<div><pre>");
         for (number, part) in snippet.split(BASE).enumerate() {
             if number > 0 {
@@ -247,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_manifest_cannot_put_markup_or_scripts_on_the_page() {
-        let page = page(&service("</pre></script><img src=x onerror=alert(1)>\" onclick=\"alert(2)"));
+        let page = page(&service("</pre></script><img src=x onerror=alert(1)>\" onclick=\"alert(2)"), false);
         assert!(!page.contains("<img"), "{page}");
         assert!(!page.contains("\" onclick"), "{page}");
         assert_eq!(page.matches("<script").count(), 1, "{page}");
@@ -255,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_page_says_what_the_model_is_made_of() {
-        let page = page(&service("plain words"));
+        let page = page(&service("plain words"), false);
         for text in
             ["1.5 kB", &format!("sha256:{}", "a".repeat(64)), "float32", "any × 3", "at most 300 characters, or null"]
         {

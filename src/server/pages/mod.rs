@@ -52,7 +52,7 @@ pub(super) fn routes(app: &Arc<App>) -> Router {
 
 /// The model's own page for browsers, and its JSON for all others.
 fn index(app: &Arc<App>) -> axum::routing::MethodRouter {
-    let page = Bytes::from(about::page(&app.service));
+    let page = Bytes::from(about::page(&app.service, app.auth.is_some()));
     let app = Arc::clone(app);
     get(move |headers: HeaderMap| {
         let mut response = if wants_html(&headers) {

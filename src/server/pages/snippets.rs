@@ -15,16 +15,26 @@ enum Body {
     File(&'static str, String),
 }
 
+/// What a snippet is made from.
+struct Call {
+    url: String,
+    body: Body,
+    /// Whether the answer is JSON, and no file.
+    is_json: bool,
+    /// Whether the server wants a key or a token; snippets take it from the environment.
+    wants_key: bool,
+}
+
 /// Returns the languages and how each calls the endpoint `name`.
-pub(super) fn snippets(name: &str, endpoint: &Endpoint) -> [(&'static str, String); 3] {
+pub(super) fn snippets(name: &str, endpoint: &Endpoint, wants_key: bool) -> [(&'static str, String); 3] {
     let body = match (&endpoint.input, example::request(&endpoint.input)) {
         (_, Some(value)) => Body::Json(value),
         (Data::Binary { media_type }, None) => Body::File("input.bin", concrete(media_type)),
         (_, None) => Body::File("request.json", "application/json".to_owned()),
     };
-    let url = format!("{BASE}{name}");
     let is_json = !matches!(endpoint.output, Data::Binary { .. });
-    [("curl", curl(&url, &body, is_json)), ("Python", python(&url, &body, is_json)), ("R", r(&url, &body, is_json))]
+    let call = Call { url: format!("{BASE}{name}"), body, is_json, wants_key };
+    [("curl", curl(&call)), ("Python", python(&call)), ("R", r(&call))]
 }
 
 /// A range of media types is no type of a body.
@@ -32,37 +42,48 @@ fn concrete(media_type: &str) -> String {
     if media_type.contains('*') { "application/octet-stream".to_owned() } else { media_type.to_owned() }
 }
 
-fn curl(url: &str, body: &Body, is_json: bool) -> String {
+fn curl(call: &Call) -> String {
     let shell = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let (media_type, data) = match body {
+    let (media_type, data) = match &call.body {
         Body::Json(value) => ("application/json", format!("-d {}", shell(&literal::write(value, &JSON, 0)))),
         Body::File(file, media_type) => (media_type.as_str(), format!("--data-binary @{file}")),
     };
-    let output = if is_json { "" } else { " -o output.bin" };
-    format!("curl {url}{output} \\\n  -H {} \\\n  {data}", shell(&format!("Content-Type: {media_type}")))
+    let output = if call.is_json { "" } else { " -o output.bin" };
+    let key = if call.wants_key { " \\\n  -H \"Authorization: Bearer $API_KEY\"" } else { "" };
+    let media_type = shell(&format!("Content-Type: {media_type}"));
+    format!("curl {}{output}{key} \\\n  -H {media_type} \\\n  {data}", call.url)
 }
 
-fn python(url: &str, body: &Body, is_json: bool) -> String {
-    let arguments = match body {
+fn python(call: &Call) -> String {
+    let mut headers = Vec::new();
+    if call.wants_key {
+        headers.push("\"Authorization\": f\"Bearer {os.environ['API_KEY']}\"".to_owned());
+    }
+    let body = match &call.body {
         Body::Json(value) => format!("json={}", literal::write(value, &PYTHON, 4)),
         Body::File(file, media_type) => {
-            format!("data=open(\"{file}\", \"rb\"),\n    headers={{\"Content-Type\": {}}}", quoted(media_type))
+            headers.push(format!("\"Content-Type\": {}", quoted(media_type)));
+            format!("data=open(\"{file}\", \"rb\")")
         }
     };
-    let result = if is_json { "answer.json()" } else { "len(answer.content)" };
+    let import = if call.wants_key { "import os\n\nimport requests" } else { "import requests" };
+    let headers = if headers.is_empty() { String::new() } else { format!("\n    headers={{{}}},", headers.join(", ")) };
+    let result = if call.is_json { "answer.json()" } else { "len(answer.content)" };
     format!(
-        "import requests\n\nanswer = requests.post(\n    \"{url}\",\n    {arguments},\n)\n\
-         answer.raise_for_status()\nprint({result})"
+        "{import}\n\nanswer = requests.post(\n    \"{}\",\n    {body},{headers}\n)\n\
+         answer.raise_for_status()\nprint({result})",
+        call.url
     )
 }
 
-fn r(url: &str, body: &Body, is_json: bool) -> String {
-    let body = match body {
+fn r(call: &Call) -> String {
+    let body = match &call.body {
         Body::Json(value) => format!("req_body_json({})", literal::write(value, &R, 2)),
         Body::File(file, media_type) => format!("req_body_file(\"{file}\", {})", quoted(media_type)),
     };
-    let read = if is_json { "resp_body_json" } else { "resp_body_raw" };
-    format!("library(httr2)\n\nrequest(\"{url}\") |>\n  {body} |>\n  req_perform() |>\n  {read}()")
+    let key = if call.wants_key { "\n  req_auth_bearer_token(Sys.getenv(\"API_KEY\")) |>" } else { "" };
+    let read = if call.is_json { "resp_body_json" } else { "resp_body_raw" };
+    format!("library(httr2)\n\nrequest(\"{}\") |>{key}\n  {body} |>\n  req_perform() |>\n  {read}()", call.url)
 }
 
 #[cfg(test)]
@@ -80,7 +101,7 @@ mod tests {
     fn a_json_request_is_written_in_each_language() {
         let schema = json!({"example": {"it's": [true]}});
         let json = json!({"type": "json", "schema": schema});
-        let [(_, curl), (_, python), (_, r)] = snippets("call", &endpoint(json.clone(), json));
+        let [(_, curl), (_, python), (_, r)] = snippets("call", &endpoint(json.clone(), json), false);
         assert_eq!(
             curl,
             "curl http://localhost:8080/call \\\n  -H 'Content-Type: application/json' \\\n  -d '{\"it'\\''s\": [true]}'"
@@ -92,9 +113,14 @@ mod tests {
     #[test]
     fn a_file_goes_as_it_is() {
         let image = json!({"type": "binary", "media_type": "image/*"});
-        let [(_, curl), (_, python), (_, r)] = snippets("call", &endpoint(image, json!({"type": "text"})));
+        let [(_, curl), (_, python), (_, r)] = snippets("call", &endpoint(image, json!({"type": "text"})), true);
         assert!(curl.contains("'Content-Type: application/octet-stream' \\\n  --data-binary @input.bin"), "{curl}");
         assert!(python.contains("data=open(\"input.bin\", \"rb\"),"), "{python}");
         assert!(r.contains("req_body_file(\"input.bin\", \"application/octet-stream\")"), "{r}");
+        for (snippet, key) in
+            [(curl, "\"Authorization: Bearer $API_KEY\""), (python, "os.environ['API_KEY']"), (r, "\"API_KEY\"")]
+        {
+            assert!(snippet.contains(key), "{snippet}");
+        }
     }
 }
