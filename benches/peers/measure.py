@@ -68,6 +68,8 @@ def first_answer(process, port, request, folder):
         try:
             return post(port, request)
         except urllib.error.HTTPError as error:
+            if error.code in (400, 415, 422):
+                raise Failed(f"it takes no such request: {error.code} {error.read()[:200]!r}") from error
             last = f"{error.code} {error.read()[:200]!r}"
         except OSError as error:
             last = str(error)
