@@ -24,6 +24,8 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod client;
 #[cfg(feature = "cli")]
+pub mod compile;
+#[cfg(feature = "cli")]
 pub mod ecosystem;
 #[cfg(feature = "cli")]
 pub mod elf;

@@ -43,6 +43,9 @@ pub struct PlatformLock {
     /// The image that the build gave, where one was built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageLock>,
+    /// What packages are compiled with, where some are compiled from source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compilation: Option<Compilation>,
     /// The archive indexes that packages were chosen from.
     #[serde(default, rename = "release")]
     pub releases: Vec<Release>,
@@ -90,6 +93,18 @@ pub struct LayerLock {
     pub digest: Digest,
     /// The digest of the unpacked tar archive.
     pub diff_id: Digest,
+}
+
+/// What packages are compiled with, and what came out: none of it but the results is in the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compilation {
+    /// The digest of the files of each compiled package, by the package's name.
+    pub results: BTreeMap<String, Digest>,
+    /// The packages that only compiling needs, sorted. The reasons of each are the compiled packages that it is for, or
+    /// `toolchain` where it is for all of them.
+    #[serde(rename = "package")]
+    pub packages: Vec<Package>,
 }
 
 /// A signed archive index.
@@ -145,10 +160,10 @@ pub struct Package {
     /// The Debian source package's name; only for debs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The [`Release`] it is from; only for debs.
+    /// The [`Release`] that a deb is from, or the repository that an R package is from, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
-    /// The path within the archive, or the file name of a wheel.
+    /// The path within the archive or the repository, or the file name of a wheel.
     pub path: String,
     /// The file's size in bytes.
     pub size: u64,
@@ -273,7 +288,7 @@ impl Lock {
 impl PlatformLock {
     /// Returns every package whose file a build needs.
     pub fn inputs(&self) -> impl Iterator<Item = &Package> {
-        self.packages.iter()
+        self.packages.iter().chain(self.compilation.iter().flat_map(|compilation| &compilation.packages))
     }
 
     /// Returns the packages of one world, in order.
@@ -306,6 +321,10 @@ mod tests {
             date: 1,
             server: ServerLock { version: "0.1.0".into(), sha256: digest, size: 1 },
             image: None,
+            compilation: Some(Compilation {
+                results: [("xml2".into(), digest)].into(),
+                packages: vec![package.clone()],
+            }),
             releases: vec![],
             packages: vec![package],
             libraries: vec![],

@@ -23,6 +23,7 @@ const FOLDERS: [(&str, &str, Files); 2] = [
             ("errors.py", include_str!("../runtimes/python/errors.py")),
             ("forking.py", include_str!("../runtimes/python/forking.py")),
             ("frames.py", include_str!("../runtimes/python/frames.py")),
+            ("images.py", include_str!("../runtimes/python/images.py")),
             ("libraries.py", include_str!("../runtimes/python/libraries.py")),
             ("serving.py", include_str!("../runtimes/python/serving.py")),
             ("tables.py", include_str!("../runtimes/python/tables.py")),

@@ -96,7 +96,7 @@ fn a_python_project_is_filled_in() {
     assert_eq!(manifest.artifacts["model"].path, root.join("models/iris.joblib"));
     assert_eq!(manifest.runtime.packages, Packages::File(root.join("requirements.txt")));
     assert_eq!(manifest.endpoints["predict"].task, Task::Classification);
-    let Data::Table { columns } = &manifest.endpoints["predict"].input else { panic!("a table") };
+    let Data::Table { columns, .. } = &manifest.endpoints["predict"].input else { panic!("a table") };
     assert_eq!(
         columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(),
         ["sepal length", "day", "petal.width", "ok"]
@@ -123,7 +123,7 @@ fn an_mlflow_model_gives_name_version_and_columns() {
     assert_eq!((manifest.name.as_str(), manifest.runtime.version.as_str()), ("churn-model", "3.10"));
     assert!(manifest.artifacts["model"].path.ends_with("model/model.pkl"));
     assert!(matches!(&manifest.runtime.packages, Packages::File(path) if path.ends_with("model/requirements.txt")));
-    let Data::Table { columns } = &manifest.endpoints["predict"].input else { panic!("a table") };
+    let Data::Table { columns, .. } = &manifest.endpoints["predict"].input else { panic!("a table") };
     let columns: Vec<_> = columns.iter().map(|column| (column.name.as_str(), column.kind, column.nullable)).collect();
     assert_eq!(columns, [("tenure", ColumnType::Integer, false), ("plan", ColumnType::String, true)]);
     assert_eq!(manifest.endpoints["predict"].task, Task::Classification);

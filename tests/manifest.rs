@@ -10,8 +10,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use mlpack::error::{Diagnose as _, Exit};
-use mlpack::manifest::{self, Essential, Language, Libraries, Manifest, Packages, Scripts, System};
-use mlpack::service::{ColumnType, Data, Dtype, Protocol};
+use mlpack::manifest::{self, Essential, Language, Libraries, Manifest, Packages, Place, Scripts, System};
+use mlpack::service::{ColumnType, Data, Dtype, Extra, Protocol, ValidateOutput};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -163,7 +163,8 @@ fn reads_every_field() {
     assert_eq!(manifest.description, "Tells companies from persons.\nBy name.");
     assert_eq!(manifest.runtime.language, Language::Python);
     assert_eq!(manifest.runtime.packages, Packages::File(root.join("requirements.txt")));
-    let System { packages, pins, libraries, essential, scripts } = manifest.system;
+    let System { packages, build, pins, libraries, essential, scripts } = manifest.system;
+    assert!(build.is_empty(), "it is for R");
     assert_eq!(packages, ["libgomp1", "libssl3=3.0.11-1~deb12u2", "openssl/bookworm", "libx11-6 (>= 2:1.8)"]);
     assert_eq!(pins, ["tzdata/bookworm"]);
     assert_eq!((libraries, essential, scripts), (Libraries::Depends, Essential::Full, Scripts::Deny));
@@ -171,7 +172,10 @@ fn reads_every_field() {
     assert_eq!(manifest.code, [PathBuf::from("lib"), PathBuf::from("helper.py")]);
     assert_eq!(manifest.artifacts["model"].path, root.join("models/model.joblib"));
     assert_eq!(manifest.datasets["names"].license.as_deref(), Some("CC0-1.0"));
-    let Data::Table { columns } = &manifest.endpoints["classify"].input else { panic!("a table") };
+    let Data::Table { columns, extra } = &manifest.endpoints["classify"].input else { panic!("a table") };
+    assert_eq!((*extra, columns[0].pattern.as_deref()), (Extra::Ignore, Some("^[A-Z]")));
+    assert_eq!(manifest.endpoints["classify"].validate_output, ValidateOutput::Warn);
+    assert_eq!(manifest.endpoints["ask"].output, Data::Image { media_types: vec!["image/webp".to_owned()] });
     assert_eq!((columns[0].name.as_str(), columns[1].name.as_str()), ("name", "age"), "in the order written");
     assert_eq!(columns[0].default, Some(Value::Null));
     assert_eq!((columns[1].kind, columns[1].maximum), (ColumnType::Integer, Some(150.0)));
@@ -187,6 +191,19 @@ fn reads_every_field() {
     assert_eq!(manifest.server.protocols, [Protocol::V2, Protocol::Mlflow].into());
     assert_eq!((manifest.image.user, manifest.image.env["OMP_NUM_THREADS"].as_str()), (0, "1"));
     assert_eq!(manifest.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64", "linux/arm64"]);
+}
+
+#[test]
+fn reads_what_is_for_r_alone() {
+    let project = project();
+    fs::write(project.path().join("project/service.R"), "").unwrap();
+    let manifest = load(&project, include_str!("manifest/full-r.json")).unwrap();
+    let place = |name: &str| manifest.runtime.repositories[name].place.clone();
+    assert_eq!(place("cran"), Some(Place::Address("https://example.org/cran/{date}".to_owned())));
+    assert_eq!(place("ours"), Some(Place::Folder(manifest.root.join("lib"))));
+    assert_eq!(place("elsewhere"), None);
+    assert_eq!(manifest.runtime.repositories["cran"].date.as_deref(), Some("2026-11-23"));
+    assert_eq!(manifest.system.build, ["libxml2-dev"]);
 }
 
 #[test]
@@ -243,12 +260,15 @@ fn a_contract_with_a_null_default_survives_its_file() {
     assert_eq!(back, manifest.endpoints);
 }
 
-/// Every key of the schema stands in `full.json`, and nothing else does.
+/// Every key of the schema stands in `full.json` or `full-r.json`, and nothing else does.
 #[test]
 fn the_schema_and_the_full_manifest_have_the_same_keys() {
     let (mut described, mut written) = (BTreeSet::new(), BTreeSet::new());
     schema_keys(&manifest::json_schema(), "", &mut described);
-    value_keys(&manifest::json_schema(), &full(), "", &mut written);
+    let full_r = serde_json::from_str(include_str!("manifest/full-r.json")).unwrap();
+    for manifest in [full(), full_r] {
+        value_keys(&manifest::json_schema(), &manifest, "", &mut written);
+    }
     assert_eq!(described, written);
 }
 

@@ -1,4 +1,8 @@
-"""What goes wrong with a service's answer."""
+"""What goes wrong with what a service gets or gives."""
+
+
+class InputError(Exception):
+    """What the client sent is not what it seems to be."""
 
 
 class OutputError(Exception):

@@ -10,6 +10,7 @@ import traceback
 from .errors import OutputError
 from .forking import fork
 from .frames import REPLIES, REQUESTS, read_frame, send
+from .images import ImageReader, ImageWriter
 from .libraries import import_libraries
 from .tables import TableReader, TableWriter
 from .tensors import PlainReader, PlainWriter, TensorReader, TensorWriter
@@ -33,10 +34,22 @@ class Bundle:
         return self._datasets[name]
 
 
-def adapter(data, table, tensor, plain):
-    if data["type"] == "table":
-        return table(data["columns"])
-    return tensor(data["dtype"]) if data["type"] == "tensor" else plain(data["type"])
+def reader(data):
+    kind = data["type"]
+    if kind == "table":
+        return TableReader(data["columns"])
+    if kind == "image":
+        return ImageReader()
+    return TensorReader(data["dtype"]) if kind == "tensor" else PlainReader(kind)
+
+
+def writer(data):
+    kind = data["type"]
+    if kind == "table":
+        return TableWriter(data["columns"])
+    if kind == "image":
+        return ImageWriter(data["media_types"][0])
+    return TensorWriter(data["dtype"]) if kind == "tensor" else PlainWriter(kind)
 
 
 def load(message):
@@ -50,9 +63,7 @@ def load(message):
     service = getattr(module, message["entry"])(Bundle(message))
     endpoints = {}
     for name, data in message["endpoints"].items():
-        source = adapter(data["input"], TableReader, TensorReader, PlainReader)
-        sink = adapter(data["output"], TableWriter, TensorWriter, PlainWriter)
-        endpoints[name] = source, stages_of(service, name, data), sink
+        endpoints[name] = reader(data["input"]), stages_of(service, name, data), writer(data["output"])
     return endpoints
 
 

@@ -115,3 +115,7 @@ plain_writers <- list(
     list('{"type":"result"}', result)
   }
 )
+
+# Pictures stay the bytes that they are: R packages that read them are many.
+plain_readers$image <- plain_readers$binary
+plain_writers$image <- plain_writers$binary

@@ -88,7 +88,7 @@ fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
     let settings = (inputs.compression.to_string(), platform, inputs.manifest.image.user);
     Derived::key(
         "dependencies",
-        &(machine, runtime, settings, &lock.packages, &lock.libraries, &lock.server, lock.date),
+        &(machine, runtime, settings, &lock.packages, &lock.compilation, &lock.libraries, &lock.server, lock.date),
     )
 }
 

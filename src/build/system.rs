@@ -20,7 +20,7 @@ impl System {
     /// Makes both trees for these packages.
     pub(super) fn make(inputs: &Inputs<'_>, unpacked: &[Unpacked]) -> Result<Self> {
         let worlds = inputs.worlds;
-        let configured = worlds.configure(unpacked, inputs.manifest)?;
+        let configured = worlds.configure(unpacked, inputs.manifest.image.user, inputs.manifest.system.scripts)?;
         for warning in &configured.warnings {
             worlds.report().warn(warning.to_string(), None);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Inputs, bytecode, plan, system};
+use crate::compile;
 use crate::ecosystem::Unpacked;
 use crate::error::Result;
 use crate::fs;
@@ -27,7 +28,7 @@ pub(super) struct Part {
 
 /// The parts that no file of the project touches.
 pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Result<Vec<Part>> {
-    let mut unpacked = inputs.worlds.unpack(&lock.packages)?;
+    let mut unpacked = compile::unpack(inputs.worlds, lock)?;
     for package in &mut unpacked {
         package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
     }

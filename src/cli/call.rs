@@ -154,7 +154,7 @@ impl Call {
             InputFormat::Raw => Format::Raw,
         });
         let by_name = || match extension(&self.input)? {
-            _ if matches!(form, Form::Binary(_)) => Some(Format::Raw),
+            _ if matches!(form, Form::Binary) => Some(Format::Raw),
             "csv" => Some(Format::Csv),
             "json" | "jsonl" | "ndjson" => Some(Format::Json),
             _ => None,
@@ -178,7 +178,7 @@ impl Call {
         named.or_else(by_name).unwrap_or(match form {
             Form::Table(_) if input == Some(Format::Csv) => AnswerFormat::Csv,
             Form::Table(_) | Form::Tensor { rows: true } => AnswerFormat::Json,
-            Form::Text | Form::Binary(_) => AnswerFormat::Raw,
+            Form::Text | Form::Binary => AnswerFormat::Raw,
             Form::Json | Form::Tensor { rows: false } => AnswerFormat::Lines,
         })
     }

@@ -29,9 +29,10 @@ impl Lock {
             let chosen = lock.platform(platform, &workspace.lock_path)?;
             let count = |kind| chosen.packages_of(kind).count();
             terminal.report().say(format!(
-                "{platform}: {} Debian packages, {} wheels in `{}`",
+                "{platform}: {} Debian packages, {} wheels, {} R packages of repositories in `{}`",
                 count(PackageKind::Deb),
                 count(PackageKind::Wheel),
+                count(PackageKind::R),
                 workspace.lock_path.display()
             ));
         }

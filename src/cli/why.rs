@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Terminal;
 use super::text::bytes;
 use super::workspace::{Options, Workspace};
+use crate::compile;
 use crate::error::{Diagnose, Exit, Result};
 use crate::lock::{Package, PackageKind, PlatformLock};
 use crate::platform::Platform;
@@ -111,7 +112,7 @@ impl Why {
         // Debian keeps these folders below /usr, whatever their names say.
         let merged = ["bin/", "lib/", "lib64/", "sbin/"].iter().any(|folder| path.starts_with(folder));
         let path = if merged { format!("usr/{path}") } else { path.to_owned() };
-        let unpacked = workspace.worlds(platform)?.unpack(&lock.packages)?;
+        let unpacked = compile::unpack(&workspace.worlds(platform)?, lock)?;
         let owner = lock.packages.iter().zip(&unpacked).find(|(_, unpacked)| unpacked.tree.contains(&path));
         Ok(owner.map(|(package, _)| package).ok_or_else(|| WhyError::NoFile { path: self.name.clone() })?)
     }

@@ -44,6 +44,15 @@ pub(super) struct Options {
     /// The uv program that resolves Python packages [default: a pinned version, fetched once]
     #[arg(long, env = "MLPACK_UV", value_name = "FILE")]
     pub uv: Option<PathBuf>,
+    /// Where a repository of R packages is: http, https or file (repeatable) [default: as the manifest says]
+    #[arg(
+        long = "r-repository",
+        env = "MLPACK_R_REPOSITORIES",
+        value_delimiter = ' ',
+        value_name = "NAME=URL",
+        value_parser = named_address
+    )]
+    pub r_repositories: Vec<(String, String)>,
     /// A file of OpenPGP keys trusted beside Debian's own (repeatable)
     #[arg(long = "debian-keyring", env = "MLPACK_DEBIAN_KEYRING", value_delimiter = ':', value_name = "FILE")]
     pub debian_keyrings: Vec<PathBuf>,
@@ -127,6 +136,7 @@ impl Workspace {
                 },
                 environment: environment(),
                 uv: options.uv.clone(),
+                r_repositories: options.r_repositories.clone(),
                 vendored: options.vendor.as_ref().map(open).transpose()?,
             },
             servers: options.servers.clone(),
@@ -242,6 +252,12 @@ impl Workspace {
             epoch: source_date_epoch()?,
         })
     }
+}
+
+/// Reads `NAME=URL`.
+fn named_address(text: &str) -> Result<(String, String), String> {
+    let (name, address) = text.split_once('=').ok_or("write it as NAME=URL, such as cran=https://example.org/cran")?;
+    Ok((name.to_owned(), address.to_owned()))
 }
 
 /// `mlpack.lock` beside `manifest.yaml`; beside any other name, `<name>.lock`, so that two manifests can share a folder.

@@ -37,7 +37,7 @@ impl<'a> Writer<'a> {
     pub fn new(name: &'a str, output: Box<dyn Write + 'a>, format: Format, form: &'a Form) -> Result<Self, CallError> {
         let fits = match form {
             Form::Table(_) | Form::Tensor { rows: true } => format != Format::Raw,
-            Form::Binary(_) => format == Format::Raw,
+            Form::Binary => format == Format::Raw,
             Form::Text => format != Format::Csv,
             Form::Json | Form::Tensor { rows: false } => matches!(format, Format::Json | Format::Lines),
         };
@@ -154,7 +154,6 @@ mod tests {
         assert_eq!(write(Format::Csv, &Form::Tensor { rows: true }, tensor), "1,2.5\n3,4\n");
         assert_eq!(write(Format::Raw, &Form::Text, vec![Answer::Value(json!("so"))]), "so\n");
         assert_eq!(write(Format::Lines, &Form::Json, vec![Answer::Value(json!({"a": 1}))]), "{\"a\":1}\n");
-        let file = Form::Binary("image/png".to_owned());
-        assert_eq!(write(Format::Raw, &file, vec![Answer::Bytes(b"png".to_vec())]), "png");
+        assert_eq!(write(Format::Raw, &Form::Binary, vec![Answer::Bytes(b"png".to_vec())]), "png");
     }
 }

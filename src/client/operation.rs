@@ -34,8 +34,8 @@ pub enum Form {
     Json,
     /// A text.
     Text,
-    /// Bytes of this media type.
-    Binary(String),
+    /// A file.
+    Binary,
 }
 
 /// A column of a table.
@@ -133,12 +133,7 @@ fn choose(base: &Url, document: &Value, name: Option<&str>) -> Result<Operation,
 /// Reads the form from the media types of a body.
 fn form(content: &Value) -> Form {
     let schema = content.get("application/json").and_then(|media| media.get("schema"));
-    let Some(schema) = schema else {
-        let types = content.as_object().into_iter().flat_map(Map::keys);
-        let general = ["application/octet-stream", "multipart/form-data"];
-        let own = types.filter(|name| !general.contains(&name.as_str())).find(|name| !name.contains('*'));
-        return Form::Binary(own.map_or("application/octet-stream", String::as_str).to_owned());
-    };
+    let Some(schema) = schema else { return Form::Binary };
     if content.get("text/plain").is_some() {
         return Form::Text;
     }
@@ -207,7 +202,7 @@ mod tests {
         ];
         assert_eq!((classify.input, classify.output), (Form::Table(columns), Form::Tensor { rows: false }));
         let see = choose(&base, &document(), Some("see")).unwrap();
-        assert_eq!(see.input, Form::Binary("image/png".to_owned()));
+        assert_eq!(see.input, Form::Binary);
     }
 
     #[test]

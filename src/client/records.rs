@@ -73,11 +73,11 @@ impl<'a> Records<'a> {
                 let reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(input);
                 Source::Csv { places: Vec::new(), rows: reader.into_records() }
             }
-            (Format::Json, form) if !matches!(form, Form::Binary(_)) => Source::Json {
+            (Format::Json, form) if !matches!(form, Form::Binary) => Source::Json {
                 values: serde_json::Deserializer::from_reader(input).into_iter(),
                 waiting: VecDeque::new(),
             },
-            (Format::Raw, Form::Text | Form::Binary(_)) => Source::Raw(Some(input)),
+            (Format::Raw, Form::Text | Form::Binary) => Source::Raw(Some(input)),
             _ => return Err(CallError::Form(format!("{name}: the endpoint takes {}", takes(form)))),
         };
         Ok(Self { name, form, source })
@@ -88,7 +88,7 @@ impl<'a> Records<'a> {
         let key = match self.form {
             Form::Table(_) => "rows",
             Form::Tensor { rows: true } => "tensor",
-            Form::Tensor { rows: false } | Form::Json | Form::Text | Form::Binary(_) => {
+            Form::Tensor { rows: false } | Form::Json | Form::Text | Form::Binary => {
                 return Ok(self.whole(first)?.map(|body| Batch { first, body }));
             }
         };
@@ -111,8 +111,8 @@ impl<'a> Records<'a> {
         let Some(mut input) = input.take() else { return Ok(None) };
         let mut content = Vec::new();
         input.read_to_end(&mut content).map_err(fs::Error::wrap("read", self.name))?;
-        if let Form::Binary(media_type) = self.form {
-            return Ok(Some(Body::Bytes { content, media_type: media_type.clone() }));
+        if *self.form == Form::Binary {
+            return Ok(Some(Body::Bytes(content)));
         }
         let text = String::from_utf8(content).map_err(|_| CallError::Form(format!("{} is not UTF-8", self.name)))?;
         Ok(Some(Body::Value(Value::String(text))))
@@ -160,7 +160,7 @@ impl<'a> Records<'a> {
 }
 
 fn guess(input: &mut Input<'_>, form: &Form) -> std::io::Result<Format> {
-    if matches!(form, Form::Text | Form::Binary(_)) {
+    if matches!(form, Form::Text | Form::Binary) {
         return Ok(Format::Raw);
     }
     let start = input.fill_buf()?.iter().find(|byte| !byte.is_ascii_whitespace()).copied();
@@ -174,7 +174,7 @@ fn takes(form: &Form) -> &'static str {
         Form::Tensor { rows: true } => "a tensor: give it JSON, or CSV of numbers alone",
         Form::Tensor { rows: false } | Form::Json => "JSON",
         Form::Text => "a text: give it the text itself, or JSON strings",
-        Form::Binary(_) => "a file: give it the file itself",
+        Form::Binary => "a file: give it the file itself",
     }
 }
 

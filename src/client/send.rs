@@ -30,12 +30,7 @@ pub enum Body {
     /// A JSON value.
     Value(Value),
     /// A file.
-    Bytes {
-        /// Its content.
-        content: Vec<u8>,
-        /// Its media type.
-        media_type: String,
-    },
+    Bytes(Vec<u8>),
 }
 
 /// What came back.
@@ -83,13 +78,14 @@ impl Body {
         match self {
             Self::Rows { key, rows } => Some(json!({ *key: rows })),
             Self::Value(value) => Some(value.clone()),
-            Self::Bytes { .. } => None,
+            Self::Bytes(_) => None,
         }
     }
 
-    fn encode(&self) -> (Vec<u8>, &str) {
+    /// Returns it as it is sent, with its media type. The service takes files by the general one.
+    fn encode(&self) -> (Vec<u8>, &'static str) {
         match self {
-            Self::Bytes { content, media_type } => (content.clone(), media_type),
+            Self::Bytes(content) => (content.clone(), "application/octet-stream"),
             other => (other.json().map(|value| value.to_string()).unwrap_or_default().into_bytes(), "application/json"),
         }
     }
@@ -132,13 +128,11 @@ impl Caller {
         Err(CallError::GivenUp)
     }
 
-    fn send(&self, content: Vec<u8>, media_type: &str) -> reqwest::Result<Response> {
-        let media_type =
-            HeaderValue::from_str(media_type).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    fn send(&self, content: Vec<u8>, media_type: &'static str) -> reqwest::Result<Response> {
         self.client
             .post(self.operation.url.clone())
             .headers(self.settings.headers.clone())
-            .header(CONTENT_TYPE, media_type)
+            .header(CONTENT_TYPE, HeaderValue::from_static(media_type))
             .timeout(self.settings.timeout)
             .body(content)
             .send()
@@ -165,7 +159,7 @@ impl Caller {
         if status != 200 {
             return Err(refused(status, &content, rows, batch.first));
         }
-        if let Form::Binary(_) = self.operation.output {
+        if self.operation.output == Form::Binary {
             return Ok(Answer::Bytes(content.into()));
         }
         let Ok(mut value) = serde_json::from_slice::<Value>(&content) else { return Err(CallError::Answer { rows }) };

@@ -8,7 +8,7 @@ pub mod debian;
 pub mod pypi;
 mod worlds;
 
-pub use worlds::{Settings, Unpacked, Worlds};
+pub use worlds::{Chosen, Settings, Unpacked, Worlds};
 
 use crate::error::Result;
 use crate::fetch::Blob;

@@ -8,27 +8,26 @@ use rayon::prelude::*;
 
 use super::debian::configure;
 use super::debian::sources::{APT_FOLDER, Configured};
-use super::debian::{self, Archive, Debs, Mirrors, Pool};
+use super::debian::{Archive, Debs, Mirrors, Pool};
 use super::pypi::{self, Requirements, Wheels};
 use super::{Ecosystem, cran};
+use crate::digest::Digest;
 use crate::elf::{self, Object};
 use crate::error::Result;
 use crate::event::Report;
 use crate::fetch::derived::Derived;
 use crate::fetch::http::Http;
-use crate::fetch::{Blob, BlobStore, Home, pack};
+use crate::fetch::{Blob, BlobStore, Home};
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Package, PackageKind, Release};
 use crate::manifest::{Manifest, Packages, Scripts};
 use crate::platform::Platform;
 use crate::runtime::Runtime;
+use crate::sandbox::layout;
 use crate::vendor::Vendored;
 
 /// Files that are fetched at a time: enough to keep a mirror busy, few enough to be welcome there.
 const DOWNLOADS: usize = 8;
-
-/// Where Debian's packages put R packages: the recommended ones into the first, all others into the second.
-const R_LIBRARIES: [&str; 2] = ["usr/lib/R/library", "usr/lib/R/site-library"];
 
 /// What the user configured of the worlds, by options and environment.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +38,19 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// The user's own uv, where the pinned one is not wanted.
     pub uv: Option<PathBuf>,
+    /// Addresses of R's repositories, by name.
+    pub r_repositories: Vec<(String, String)>,
     /// Inputs that are taken from where they were vendored, not from mirrors.
     pub vendored: Option<Arc<Vendored>>,
+}
+
+/// The language's packages that a manifest asks for.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    /// Those for the image.
+    pub packages: Vec<Package>,
+    /// Those of which compiling others needs the headers alone.
+    pub headers: Vec<Package>,
 }
 
 /// A package with its files.
@@ -60,6 +70,7 @@ pub struct Worlds {
     derived: Derived,
     source: Source,
     wheels: Option<Wheels>,
+    r_packages: cran::RPackages,
     debs: Debs,
     vendored: Option<Arc<Vendored>>,
 }
@@ -98,8 +109,9 @@ impl Worlds {
             }
             _ => None,
         };
+        let r_packages = cran::RPackages::new(home, http, manifest, &settings.r_repositories)?;
         let vendored = settings.vendored.clone();
-        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, debs, vendored })
+        Ok(Self { platform, http: http.clone(), blobs, derived, source, wheels, r_packages, debs, vendored })
     }
 
     /// Opens the Debian archive; `known` is what a lock that is replaced says of it.
@@ -108,16 +120,28 @@ impl Worlds {
     }
 
     /// Chooses the language's packages that the manifest asks for.
-    pub fn resolve_language(&self, manifest: &Manifest, archive: &Archive) -> Result<Vec<Package>> {
-        let Some(wheels) = &self.wheels else {
-            return cran::resolve(&manifest.runtime.packages, &RLibrary { worlds: self, archive });
-        };
+    pub fn resolve_language(&self, manifest: &Manifest, archive: &Archive) -> Result<Chosen> {
+        let Some(wheels) = &self.wheels else { return self.resolve_r(manifest, archive) };
         let requirements = match &manifest.runtime.packages {
-            Packages::None => return Ok(Vec::new()),
+            Packages::None => return Ok(Chosen::default()),
             Packages::List(list) => Requirements::List(list.clone()),
             Packages::File(path) => Requirements::File(path.clone()),
         };
-        wheels.resolve(&requirements, &manifest.root, glibc(archive))
+        let packages = wheels.resolve(&requirements, &manifest.root, glibc(archive))?;
+        Ok(Chosen { packages, headers: Vec::new() })
+    }
+
+    fn resolve_r(&self, manifest: &Manifest, archive: &Archive) -> Result<Chosen> {
+        let library = cran::Library::new(
+            (archive, &self.debs),
+            (&self.source.suite, self.platform),
+            self.r_packages.repositories()?,
+            (&self.blobs, &self.derived),
+            &self.http,
+        );
+        let cran::Resolution { packages, headers } =
+            cran::resolve(&library, &cran::wanted(&manifest.runtime.packages)?)?;
+        Ok(Chosen { packages, headers })
     }
 
     /// Fetches packages' files, several at a time, in the order given.
@@ -147,19 +171,34 @@ impl Worlds {
         packages.par_iter().zip(&blobs).map(unpack).collect()
     }
 
-    /// Returns what the maintainer scripts of the unpacked Debian packages would make, as the manifest asks for it.
-    pub fn configure(&self, unpacked: &[Unpacked], manifest: &Manifest) -> Result<configure::Configured> {
+    /// Returns what the maintainer scripts of the unpacked Debian packages would make; `user` is the account's number.
+    pub fn configure(&self, unpacked: &[Unpacked], user: u32, scripts: Scripts) -> Result<configure::Configured> {
         let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
         let debs: Vec<_> =
             debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect::<Result<_>>()?;
-        let denies_scripts = manifest.system.scripts == Scripts::Deny;
-        let settings = configure::Settings { platform: self.platform, user: manifest.image.user, denies_scripts };
+        let denies_scripts = scripts == Scripts::Deny;
+        let settings = configure::Settings { platform: self.platform, user, denies_scripts };
         Ok(configure::configure(&debs, &self.blobs, &settings)?)
     }
 
     /// Returns the ELF objects of a tree.
     pub fn scan(&self, tree: &Tree) -> Result<Vec<(TreePath, Object)>> {
         elf::scan(&self.blobs, &self.derived, tree)
+    }
+
+    /// The R packages that are not Debian's.
+    pub fn r_packages(&self) -> &cran::RPackages {
+        &self.r_packages
+    }
+
+    /// Returns the folder with the tree that `key` stands for, laid out on disk where it is not yet.
+    pub fn lay_out(&self, key: &Digest, tree: &Tree) -> Result<PathBuf> {
+        Ok(layout::cached(&self.source.home.trees(), key, &self.blobs, tree)?)
+    }
+
+    /// The folder for logs.
+    pub fn logs(&self) -> PathBuf {
+        self.source.home.cache().join("logs")
     }
 
     /// The platform that the worlds are opened for.
@@ -186,40 +225,9 @@ impl Worlds {
         match (kind, &self.wheels) {
             (PackageKind::Deb, _) => Ok(&self.debs),
             (PackageKind::Wheel, Some(wheels)) => Ok(wheels),
+            (PackageKind::R, None) => Ok(&self.r_packages),
             _ => Err(WorldError { kind }.into()),
         }
-    }
-}
-
-/// Debian's packages of R packages.
-struct RLibrary<'a> {
-    worlds: &'a Worlds,
-    archive: &'a Archive,
-}
-
-impl cran::Library for RLibrary<'_> {
-    fn suite(&self) -> &str {
-        &self.worlds.source.suite
-    }
-
-    fn version(&self, debian: &str) -> Option<String> {
-        self.archive.catalog().candidate(debian).map(|record| record.version.to_owned())
-    }
-
-    fn choose(&self, roots: &[debian::Root]) -> Result<Vec<Package>> {
-        self.archive.resolve_only(roots)
-    }
-
-    fn descriptions(&self, packages: &[Package]) -> Result<Vec<Option<String>>> {
-        let text = |unpacked: &Unpacked| {
-            let mut nodes = R_LIBRARIES.iter().flat_map(|folder| unpacked.tree.below(folder));
-            let file =
-                nodes.find(|(path, _)| path.as_str().matches('/').count() == 5 && path.file_name() == "DESCRIPTION");
-            let content = file.and_then(|(_, node)| node.content());
-            let read = |content| Ok(String::from_utf8_lossy(&pack::read(&self.worlds.blobs, content)?).into_owned());
-            content.map(read).transpose()
-        };
-        self.worlds.unpack(packages)?.iter().map(text).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::document::Value;
 use super::fallback::fallback;
 use super::keys::{self, Key};
@@ -10,7 +12,8 @@ use super::reader::{Cursor, Fields, Read, all};
 use super::text::{alternatives, shown};
 use super::units;
 use super::values::{fitting, json, typed};
-use crate::service::{Column, ColumnType, Data, Endpoint, Task};
+use crate::service::json_schema::JsonSchema;
+use crate::service::{Column, ColumnType, Data, Endpoint, Extra, IMAGE_TYPES, Task, ValidateOutput, task};
 
 /// The most columns of a table, dimensions of a tensor, and elements of its fixed dimensions together.
 const MAX_COLUMNS: usize = 10_000;
@@ -49,12 +52,15 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     let description = fields.or("description", String::new(), Cursor::prose);
     let task = fields.or("task", Task::Custom, |cursor| cursor.choice(keys::TASKS));
     let input = fields.required("input", data);
-    let output = fields.required("output", data);
+    let output = fields.required("output", |cursor| output(cursor, task));
     let latency_ms = fields.optional("latency", units::duration);
     // Data that was refused may have had rows.
-    let batch = batch(&fields, [&input, &output].into_iter().flatten().all(has_rows));
+    let rows = [&input, &output].into_iter().flatten().all(has_rows) && task.unwrap_or_default().is_by_row();
+    let batch = batch(&fields, rows);
     let max_batch_rows = fields.optional("max_batch_rows", |cursor| merged(cursor, batch, batch_rows));
     let max_batch_bytes = fields.optional("max_batch_bytes", |cursor| merged(cursor, batch, units::size));
+    let validate_output =
+        fields.or("validate_output", ValidateOutput::default(), |cursor| cursor.choice(keys::VALIDATE_OUTPUT));
     let cache_bytes = fields.optional("cache", units::size);
     let fallback = match &output {
         Ok(output) => fields.optional("fallback", |cursor| fallback(cursor, output)),
@@ -71,6 +77,7 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
         max_batch_rows: max_batch_rows?,
         max_batch_bytes: max_batch_bytes?,
         latency_ms: latency_ms?,
+        validate_output: validate_output?,
         cache_bytes: cache_bytes?,
         fallback: fallback?,
         preprocess: preprocess?,
@@ -78,12 +85,27 @@ fn endpoint(cursor: Cursor<'_>) -> Read<Endpoint> {
     })
 }
 
+/// Reads what an endpoint of this task gives.
+fn output(cursor: Cursor<'_>, task: Read<Task>) -> Read<Data> {
+    if let Some(extra) = cursor.peek("extra") {
+        return extra.refuse_key("only an input takes `extra`", "remove it: an answer has the columns of its contract");
+    }
+    let output = data(cursor)?;
+    match task::check(task?, &output) {
+        Ok(()) => Ok(output),
+        Err(error) => cursor.refuse_key(
+            format!("the output does not fit the task: {error}"),
+            "change the output, or write `task: custom` for results of another kind",
+        ),
+    }
+}
+
 /// Reads whether requests are merged; where it is left out, they are if the data has `rows`.
 fn batch(fields: &Fields<'_>, rows: bool) -> Read<bool> {
     fields.or("batch", rows, |cursor| match cursor.boolean()? {
         true if !rows => cursor.refuse(
-            "requests cannot be merged: the data has no rows",
-            "merging takes tables, or tensors whose first dimension is `null`, for both input and output",
+            "requests cannot be merged: each row of an answer must belong to a row of the request",
+            "merging takes tables, or tensors whose first dimension is `null`, for both input and output, and no ranking or forecast",
         ),
         batch => Ok(batch),
     })
@@ -106,7 +128,7 @@ fn has_rows(data: &Data) -> bool {
     match data {
         Data::Table { .. } => true,
         Data::Tensor { shape, .. } => shape.first() == Some(&None),
-        Data::Json { .. } | Data::Text | Data::Binary { .. } => false,
+        Data::Json { .. } | Data::Text | Data::Binary { .. } | Data::Image { .. } => false,
     }
 }
 
@@ -117,16 +139,36 @@ fn data(cursor: Cursor<'_>) -> Read<Data> {
     };
     let fields = |keys: &'static [Key]| cursor.fields(keys);
     match kind.choice::<String>(keys::DATA_TYPES)?.as_str() {
-        "table" => fields(keys::TABLE)?.required("columns", columns).map(|columns| Data::Table { columns }),
+        "table" => table(fields(keys::TABLE)?),
         "tensor" => tensor(fields(keys::TENSOR)?),
         "json" => fields(keys::JSON)?.or("schema", empty_schema(), schema).map(|schema| Data::Json { schema }),
         "text" => fields(keys::TEXT).map(|_| Data::Text),
+        "image" => image(fields(keys::IMAGE_DATA)?),
         _ => {
             let read = |cursor: Cursor<'_>| cursor.named(&names::MEDIA_TYPE);
             let media_type = fields(keys::BINARY)?.or("mediaType", "application/octet-stream".to_owned(), read);
             media_type.map(|media_type| Data::Binary { media_type })
         }
     }
+}
+
+fn table(fields: Fields<'_>) -> Read<Data> {
+    let columns = fields.required("columns", columns);
+    let extra = fields.or("extra", Extra::default(), |cursor| cursor.choice(keys::EXTRA));
+    Ok(Data::Table { columns: columns?, extra: extra? })
+}
+
+fn image(fields: Fields<'_>) -> Read<Data> {
+    let usual = IMAGE_TYPES[..2].iter().map(|media_type| (*media_type).to_owned()).collect();
+    let media_types: Vec<String> = fields.or("mediaTypes", usual, |cursor| {
+        let types: Vec<String> = all(cursor.items()?.map(|item| item.choice(IMAGE_TYPES)))?;
+        if types.is_empty() {
+            cursor.refuse("`mediaTypes` is empty", "write `[image/png]`, or leave it out")
+        } else {
+            Ok(types)
+        }
+    })?;
+    Ok(Data::Image { media_types })
 }
 
 fn expected_types() -> String {
@@ -139,7 +181,15 @@ fn empty_schema() -> serde_json::Value {
 
 fn schema(cursor: Cursor<'_>) -> Read<serde_json::Value> {
     let schema = json(cursor.node);
-    if schema.is_object() || schema.is_boolean() { Ok(schema) } else { cursor.expected("a JSON Schema") }
+    if !schema.is_object() && !schema.is_boolean() {
+        return cursor.expected("a JSON Schema");
+    }
+    match JsonSchema::new(&schema) {
+        Ok(_) => Ok(schema),
+        Err(error) => {
+            cursor.refuse_key(format!("the schema is wrong: {error}"), "JSON Schema 2020-12 is what is taken")
+        }
+    }
 }
 
 fn tensor(fields: Fields<'_>) -> Read<Data> {
@@ -214,6 +264,7 @@ pub(super) fn bare(name: &str, kind: ColumnType) -> Column {
         minimum: None,
         maximum: None,
         max_length: None,
+        pattern: None,
     }
 }
 
@@ -235,7 +286,28 @@ fn limited(fields: &Fields<'_>, column: Column) -> Read<Column> {
         ColumnType::String => cursor.integer(1, keys::MAX_TEXT_LENGTH),
         _ => unlimited(cursor, "string"),
     });
-    Ok(Column { choices: choices?, minimum: minimum?, maximum: maximum?, max_length: max_length?, ..column })
+    let pattern = fields.optional("pattern", |cursor| match kind {
+        ColumnType::String => pattern(cursor),
+        _ => unlimited(cursor, "string"),
+    });
+    let (choices, minimum, maximum) = (choices?, minimum?, maximum?);
+    Ok(Column { choices, minimum, maximum, max_length: max_length?, pattern: pattern?, ..column })
+}
+
+fn pattern(cursor: Cursor<'_>) -> Read<String> {
+    let pattern = cursor.line()?;
+    match Regex::new(pattern) {
+        Ok(_) => Ok(pattern.to_owned()),
+        Err(error) => {
+            // The last line says what is wrong; those before it draw where.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            cursor.refuse(
+                format!("`pattern` is no regular expression: {reason}"),
+                "look-around and references are not taken",
+            )
+        }
+    }
 }
 
 fn bound(cursor: Cursor<'_>, kind: ColumnType) -> Read<f64> {

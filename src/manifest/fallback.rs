@@ -8,16 +8,32 @@ use super::document::Value;
 use super::names;
 use super::reader::{Cursor, Read, all, list};
 use super::values::{fitting, json};
+use crate::service::json_schema::JsonSchema;
 use crate::service::{Column, Data, Dtype};
 
 /// Reads a fallback for this output: a row where it has rows, else the whole value.
 pub(super) fn fallback(cursor: Cursor<'_>, output: &Data) -> Read<Json> {
     match output {
-        Data::Table { columns } => row(cursor, columns),
+        Data::Table { columns, .. } => row(cursor, columns),
         Data::Tensor { dtype, shape } => tensor(cursor, *dtype, shape),
-        Data::Json { .. } => Ok(json(cursor.node)),
+        Data::Json { schema } => fitting_json(cursor, schema),
         Data::Text => cursor.prose().map(Json::from),
-        Data::Binary { .. } => cursor.refuse_key("bytes have no fallback", "remove it: a manifest cannot hold bytes"),
+        Data::Binary { .. } | Data::Image { .. } => {
+            cursor.refuse_key("bytes have no fallback", "remove it: a manifest cannot hold bytes")
+        }
+    }
+}
+
+fn fitting_json(cursor: Cursor<'_>, schema: &Json) -> Read<Json> {
+    let value = json(cursor.node);
+    // What is wrong with the schema is told where it stands.
+    let problem = JsonSchema::new(schema).ok().flatten().and_then(|schema| schema.problems(&value, 1).pop());
+    match problem {
+        None => Ok(value),
+        Some(problem) => {
+            let message = format!("`fallback` does not fit the output: `{}` {}", problem.pointer, problem.message);
+            cursor.refuse(message, "an answer with it would be refused")
+        }
     }
 }
 

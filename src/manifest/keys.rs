@@ -3,6 +3,7 @@
 //! Written once, used twice: the reader refuses what is not here, and `schema` turns it into a JSON Schema for editors.
 
 use super::names::{self, Rule};
+use crate::service::IMAGE_TYPES;
 
 /// The value of `apiVersion`.
 pub(super) const API_VERSION: &str = "mlpack/v1";
@@ -58,12 +59,14 @@ pub(super) const SCRIPTS: &[&str] = &["allow", "deny"];
 pub(super) const PLATFORMS: &[&str] = &["linux/amd64", "linux/arm64"];
 pub(super) const TASKS: &[&str] =
     &["classification", "regression", "ranking", "anomaly", "clustering", "forecast", "embedding", "custom"];
-pub(super) const DATA_TYPES: &[&str] = &["table", "tensor", "json", "text", "binary"];
+pub(super) const DATA_TYPES: &[&str] = &["table", "tensor", "json", "text", "binary", "image"];
+pub(super) const EXTRA: &[&str] = &["forbid", "ignore"];
+pub(super) const VALIDATE_OUTPUT: &[&str] = &["fail", "warn", "off"];
 pub(super) const COLUMN_TYPES: &[&str] = &["string", "integer", "number", "boolean", "date", "datetime", "category"];
 pub(super) const DTYPES: &[&str] =
     &["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"];
 
-pub(super) const PROTOCOLS: &[&str] = &["v2", "kserve", "tensorflow", "mlflow", "vertex", "seldon"];
+pub(super) const PROTOCOLS: &[&str] = &["v2", "grpc", "kserve", "tensorflow", "mlflow", "vertex", "seldon", "vetiver"];
 
 pub(super) const MAX_WORKERS: u64 = 1024;
 pub(super) const MAX_USER: u64 = u32::MAX as u64 - 1;
@@ -107,6 +110,26 @@ pub(super) const RUNTIME: &[Key] = &[
         Form::Either(&[Form::Text, Form::List(&Form::Named(&names::REQUIREMENT))]),
         "The packages to install: a list, or a file (Python: requirements.txt, pyproject.toml, uv.lock, pylock.toml; R: DESCRIPTION, renv.lock).",
     ),
+    optional(
+        "repositories",
+        Form::Names(&names::ASSET, &REPOSITORY),
+        "CRAN-like repositories for R packages that Debian lacks, by name: an address, or a folder of the project.",
+    ),
+];
+
+const REPOSITORY: Form = Form::Either(&[Form::Text, Form::Fields(REPOSITORY_FIELDS)]);
+
+pub(super) const REPOSITORY_FIELDS: &[Key] = &[
+    optional(
+        "url",
+        Form::Text,
+        "Where `src/contrib` lies: an http or https address, or a folder of the project; when left out, it is configured where mlpack runs.",
+    ),
+    optional(
+        "date",
+        Form::Named(&names::DATE),
+        "The day of the snapshot; it takes the place of `{date}` in the address.",
+    ),
 ];
 
 pub(super) const SYSTEM: &[Key] = &[
@@ -119,6 +142,11 @@ pub(super) const SYSTEM: &[Key] = &[
         "pins",
         Form::List(&Form::Named(&names::DEBIAN_PIN)),
         "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",
+    ),
+    optional(
+        "build",
+        Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
+        "Debian packages that compiling R packages needs, such as `libxml2-dev`, beyond what is found by itself; they do not reach the image.",
     ),
     optional(
         "libraries",
@@ -156,6 +184,11 @@ pub(super) const ENDPOINT: &[Key] = &[
         "Whether waiting requests may be merged by row into one call; when left out, they are wherever the data has rows.",
     ),
     optional(
+        "validate_output",
+        Form::Choice(VALIDATE_OUTPUT),
+        "What happens to an answer with values that the output does not allow: the request fails (when left out), the log says so, or nothing.",
+    ),
+    optional(
         "max_batch_rows",
         Form::Integer(1, MAX_ROWS),
         "How many rows a merged call may have, in place of the server's limit.",
@@ -190,11 +223,17 @@ const DATA: Form = Form::Either(&[
     Form::Fields(JSON),
     Form::Fields(TEXT),
     Form::Fields(BINARY),
+    Form::Fields(IMAGE_DATA),
 ]);
 
 pub(super) const TABLE: &[Key] = &[
     required("type", Form::Choice(&["table"]), "Rows with named, typed columns."),
     required("columns", Form::Names(&names::COLUMN, &COLUMN), "The columns, in order; a bare type is enough for one."),
+    optional(
+        "extra",
+        Form::Choice(EXTRA),
+        "Whether other columns of a request are refused (when left out) or ignored.",
+    ),
 ];
 
 pub(super) const TENSOR: &[Key] = &[
@@ -223,6 +262,15 @@ pub(super) const BINARY: &[Key] = &[
     ),
 ];
 
+pub(super) const IMAGE_DATA: &[Key] = &[
+    required("type", Form::Choice(&["image"]), "A picture."),
+    optional(
+        "mediaTypes",
+        Form::List(&Form::Choice(IMAGE_TYPES)),
+        "The media types taken, of which an answer has the first; PNG and JPEG when left out.",
+    ),
+];
+
 const COLUMN: Form = Form::Either(&[Form::Choice(COLUMN_TYPES), Form::Fields(COLUMN_FIELDS)]);
 
 pub(super) const COLUMN_FIELDS: &[Key] = &[
@@ -235,6 +283,7 @@ pub(super) const COLUMN_FIELDS: &[Key] = &[
     optional("minimum", Form::Number, "The smallest number allowed."),
     optional("maximum", Form::Number, "The largest number allowed."),
     optional("maxLength", Form::Integer(1, MAX_TEXT_LENGTH), "The longest text allowed, in characters."),
+    optional("pattern", Form::Text, "A regular expression that texts must match somewhere; `^` and `$` bind it."),
 ];
 
 pub(super) const SERVER: &[Key] = &[
@@ -275,7 +324,7 @@ mod tests {
     use super::*;
     use crate::manifest::{Essential, Language, Libraries, Scripts};
     use crate::platform::Platform;
-    use crate::service::{ColumnType, Dtype, Protocol, Task};
+    use crate::service::{ColumnType, Dtype, Extra, Protocol, Task, ValidateOutput};
 
     fn assert_variants<T: DeserializeOwned>(choices: &[&str]) {
         for choice in choices {
@@ -294,5 +343,7 @@ mod tests {
         assert_variants::<ColumnType>(COLUMN_TYPES);
         assert_variants::<Dtype>(DTYPES);
         assert_variants::<Protocol>(PROTOCOLS);
+        assert_variants::<Extra>(EXTRA);
+        assert_variants::<ValidateOutput>(VALIDATE_OUTPUT);
     }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod names;
 mod paths;
 mod reader;
+mod repositories;
 mod schema;
 mod sections;
 mod text;
@@ -85,6 +86,26 @@ pub struct Runtime {
     pub version: String,
     /// The packages to install.
     pub packages: Packages,
+    /// The repositories of R packages, by name.
+    pub repositories: BTreeMap<String, Repository>,
+}
+
+/// A CRAN-like repository, which holds `src/contrib`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repository {
+    /// Where it is; without a place, whoever runs mlpack configures it by its name.
+    pub place: Option<Place>,
+    /// The day of its snapshot, as `2026-11-23`: it takes the place of `{date}` in an address.
+    pub date: Option<String>,
+}
+
+/// Where a repository is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An http or https address without credentials; `{date}` stands for the repository's date.
+    Address(String),
+    /// A folder: absolute, inside the project.
+    Folder(PathBuf),
 }
 
 /// A language.
@@ -123,6 +144,8 @@ pub struct System {
     /// Debian packages beyond those found by themselves: names, some with the version or release that they must be of,
     /// see `debian::Pin`.
     pub packages: Vec<String>,
+    /// Debian packages that compiling packages of the language needs beyond those found by themselves.
+    pub build: Vec<String>,
     /// Which version or release packages must be of if they are there at all, in the same form.
     pub pins: Vec<String>,
     /// How system libraries are found.

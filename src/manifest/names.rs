@@ -52,6 +52,18 @@ pub(super) const LANGUAGE_VERSION: Rule = Rule {
     },
 };
 
+/// A day, as ISO 8601 has it.
+pub(super) const DATE: Rule = Rule {
+    noun: "date",
+    hint: "write year, month and day, such as 2026-11-23",
+    pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    accepts: |date| {
+        date.len() == 10
+            && date.split('-').map(str::len).eq([4, 2, 2])
+            && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+    },
+};
+
 /// An endpoint: a method or function in every language, and a path segment.
 pub(super) const ENDPOINT: Rule = Rule {
     noun: "endpoint name",
@@ -219,8 +231,21 @@ pub(super) const MEDIA_TYPE: Rule = Rule {
 };
 
 /// Path segments that the server answers itself.
-pub(super) const RESERVED_ROUTES: &[&str] =
-    &["api", "docs", "health", "invocations", "livez", "metrics", "openapi", "ping", "readyz", "v1", "v2", "version"];
+pub(super) const RESERVED_ROUTES: &[&str] = &[
+    "api",
+    "docs",
+    "health",
+    "healthz",
+    "invocations",
+    "livez",
+    "metrics",
+    "openapi",
+    "ping",
+    "readyz",
+    "v1",
+    "v2",
+    "version",
+];
 
 const PYTHON_KEYWORDS: &[&str] = &[
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
@@ -300,9 +325,19 @@ mod tests {
 
     #[test]
     fn narrow_names_take_nothing_hostile() {
-        for rule in
-            [MODEL, VERSION, LANGUAGE_VERSION, ENDPOINT, ASSET, CLASS, FUNCTION, VARIABLE, DEBIAN_PACKAGE, MEDIA_TYPE]
-        {
+        for rule in [
+            MODEL,
+            VERSION,
+            LANGUAGE_VERSION,
+            DATE,
+            ENDPOINT,
+            ASSET,
+            CLASS,
+            FUNCTION,
+            VARIABLE,
+            DEBIAN_PACKAGE,
+            MEDIA_TYPE,
+        ] {
             for name in HOSTILE {
                 assert!(!(rule.accepts)(name), "{} {name:?}", rule.noun);
             }
@@ -324,6 +359,7 @@ mod tests {
             (&MODEL, &["b2x-classifier", "iris", "a.b_c-1"]),
             (&VERSION, &["1.0.0", "2026-11-23", "v1", "_x"]),
             (&LANGUAGE_VERSION, &["3.11", "4.5"]),
+            (&DATE, &["2026-11-23"]),
             (&ENDPOINT, &["classify", "predict_proba", "X1"]),
             (&ASSET, &["model", "model.v2", "a-b_c"]),
             (&COLUMN, &["name", "Sepal.Length", "price (€)", "a b", "данные"]),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::document::Value;
 use super::names::{self, Rule};
 use super::reader::{Cursor, Fields, Read, Refused, all};
+use super::repositories::repositories;
 use super::text::shown;
 use super::{
     AssetFile, Essential, Image, Language, Libraries, Manifest, Packages, Runtime, Scripts, ServiceFile, System,
@@ -24,7 +25,7 @@ pub(super) fn manifest(cursor: Cursor<'_>) -> Read<Manifest> {
     let license = fields.optional("license", license);
     let language = language(&fields);
     let runtime = fields.required("runtime", |cursor| runtime(cursor, language));
-    let system = fields.or("system", System::default(), system);
+    let system = fields.or("system", System::default(), |cursor| system(cursor, language));
     let service = fields.required("service", |cursor| service(cursor, language));
     let code = fields.or("code", Vec::new(), code);
     let artifacts = fields.or("artifacts", BTreeMap::new(), assets);
@@ -73,7 +74,8 @@ fn runtime(cursor: Cursor<'_>, known: Option<Language>) -> Read<Runtime> {
     let language = fields.required("language", |cursor| cursor.choice(keys::LANGUAGES));
     let version = fields.required("version", |cursor| cursor.named(&names::LANGUAGE_VERSION));
     let packages = fields.or("packages", Packages::None, |cursor| packages(cursor, known));
-    Ok(Runtime { language: language?, version: version?, packages: packages? })
+    let repositories = fields.or("repositories", BTreeMap::new(), |cursor| repositories(cursor, known));
+    Ok(Runtime { language: language?, version: version?, packages: packages?, repositories: repositories? })
 }
 
 fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Read<Packages> {
@@ -117,14 +119,30 @@ fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
     }))
 }
 
-fn system(cursor: Cursor<'_>) -> Read<System> {
+fn system(cursor: Cursor<'_>, language: Option<Language>) -> Read<System> {
     let fields = cursor.fields(keys::SYSTEM)?;
     let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
     let pins = fields.or("pins", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PIN));
     let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
+    let build = fields.or("build", Vec::new(), |cursor| build(cursor, language));
     let essential = fields.or("essential", Essential::default(), |cursor| cursor.choice(keys::ESSENTIAL));
     let scripts = fields.or("scripts", Scripts::default(), |cursor| cursor.choice(keys::SCRIPTS));
-    Ok(System { packages: packages?, pins: pins?, libraries: libraries?, essential: essential?, scripts: scripts? })
+    Ok(System {
+        packages: packages?,
+        build: build?,
+        pins: pins?,
+        libraries: libraries?,
+        essential: essential?,
+        scripts: scripts?,
+    })
+}
+
+/// Only R packages are compiled.
+fn build(cursor: Cursor<'_>, language: Option<Language>) -> Read<Vec<String>> {
+    if language == Some(Language::Python) {
+        return cursor.refuse_key("`build` is for R", "remove it: Python packages are taken as wheels");
+    }
+    list(cursor, &names::DEBIAN_PACKAGE)
 }
 
 fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> {

@@ -1,5 +1,6 @@
 //! Values of the user's: plain JSON, and values that must fit a column.
 
+use regex::Regex;
 use serde_json::{Number, Value as Json};
 
 use super::document::{Node, Value};
@@ -71,10 +72,17 @@ pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Read<Json> {
         "`maximum`"
     } else if value.as_str().zip(column.max_length).is_some_and(|(text, most)| text.chars().count() as u64 > most) {
         "`maxLength`"
+    } else if value.as_str().zip(column.pattern.as_deref()).is_some_and(|(text, pattern)| !matches(text, pattern)) {
+        "`pattern`"
     } else {
         return Ok(value);
     };
     cursor.refuse(format!("the value does not fit the column's {broken}"), "a row with it would be refused")
+}
+
+/// Whether a text matches a column's pattern, which has been checked.
+fn matches(text: &str, pattern: &str) -> bool {
+    Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 /// Whether a text is a day of the Gregorian calendar: `2026-11-23` (RFC 3339, `full-date`).

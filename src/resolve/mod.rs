@@ -14,7 +14,9 @@ pub mod request;
 mod sources;
 pub mod why;
 
+use crate::compile;
 use crate::ecosystem::Worlds;
+use crate::ecosystem::cran;
 use crate::ecosystem::debian::pin::package_name;
 use crate::ecosystem::debian::{Archive, Pin, Root};
 use crate::error::Result;
@@ -46,10 +48,13 @@ pub fn resolve(
     let mut archive = worlds.archive(known)?;
     archive.pin(&pins(&manifest.system))?;
     let request = Request { manifest, runtime, worlds, archive: &archive };
-    let mut packages = worlds.resolve_language(manifest, &archive)?;
+    let chosen = worlds.resolve_language(manifest, &archive)?;
+    let compilation = compile::lock(manifest, worlds, &archive, &chosen)?;
+    let mut packages = chosen.packages;
     let mut libraries = Vec::new();
     if manifest.system.libraries == Libraries::Elf {
-        add(&mut packages, named_packages(&request)?);
+        let named = named_packages(&request, &packages)?;
+        add(&mut packages, named);
         let found = libraries::close(&request, &packages)?;
         packages.extend(found.packages);
         libraries = found.edges;
@@ -57,9 +62,10 @@ pub fn resolve(
         let system = installed_packages(&request, &packages)?;
         add(&mut packages, system);
     }
+    replaced(&packages)?;
     packages.sort();
     if manifest.system.scripts == Scripts::Deny {
-        worlds.configure(&worlds.unpack(&packages)?, manifest)?;
+        worlds.configure(&worlds.unpack(&packages)?, manifest.image.user, Scripts::Deny)?;
     }
     let releases = archive.releases();
     Ok(PlatformLock {
@@ -67,6 +73,7 @@ pub fn resolve(
         date: releases.iter().map(|release| release.date).max().unwrap_or_default(),
         server,
         image: None,
+        compilation,
         releases,
         packages,
         libraries,
@@ -83,9 +90,11 @@ fn root(name: &str, reason: &str) -> Root {
 }
 
 /// The packages of every image, and those of the runtime.
-fn runtime_roots(runtime: &Runtime) -> Vec<Root> {
+fn runtime_roots(runtime: &Runtime, language: &[Package]) -> Vec<Root> {
     let base = runtime.base.iter().map(|name| root(name, "base"));
-    base.chain(runtime.packages.iter().map(|name| root(name, "runtime"))).collect()
+    // A package that the interpreter's worker needs may be a repository's instead of Debian's.
+    let is_own = |name: &&String| !language.iter().any(|package| cran::stands_for(package, name));
+    base.chain(runtime.packages.iter().filter(is_own).map(|name| root(name, "runtime"))).collect()
 }
 
 /// What comes with all that it depends on, to work as it would when installed: what the manifest names, and the essential
@@ -103,15 +112,24 @@ fn named_roots(request: &Request<'_>) -> Vec<Root> {
 ///
 /// The runtime's packages come without their Depends: the closure brings the libraries that they use. So do language
 /// packages that are Debian's, as R's are.
-fn named_packages(request: &Request<'_>) -> Result<Vec<Package>> {
-    let mut packages = request.archive.resolve_only(&runtime_roots(request.runtime))?;
+fn named_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec<Package>> {
+    let mut packages = request.archive.resolve_only(&runtime_roots(request.runtime, language))?;
     add(&mut packages, request.archive.resolve(&named_roots(request))?);
     Ok(packages)
 }
 
+/// Fails where an R package of a repository would be in the image beside Debian's package of it.
+fn replaced(packages: &[Package]) -> Result<(), cran::CranError> {
+    let twice = |deb: &&Package| packages.iter().any(|package| cran::stands_for(package, &deb.name));
+    match packages.iter().filter(|package| package.kind == PackageKind::Deb).find(twice) {
+        Some(deb) => Err(cran::CranError::Twice { package: deb.name.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// The Debian packages of the other modes: all with their Depends.
 fn installed_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec<Package>> {
-    let mut roots = [runtime_roots(request.runtime), named_roots(request)].concat();
+    let mut roots = [runtime_roots(request.runtime, language), named_roots(request)].concat();
     let debs = language.iter().filter(|package| package.kind == PackageKind::Deb);
     roots.extend(debs.map(|package| root(&package.name, "manifest")));
     let packages = request.archive.resolve(&roots)?;

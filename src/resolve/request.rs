@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::fs;
 use crate::lock::{Lock, LockError};
-use crate::manifest::{Essential, Libraries, Manifest, Packages, Scripts};
+use crate::manifest::{Essential, Libraries, Manifest, Packages, Place, Scripts};
 
 /// Returns the request as sorted lines, such as `runtime python 3.11` and `requirement scikit-learn==1.7.2`.
 pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
@@ -23,6 +23,8 @@ pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
     };
     let mut lines = vec![format!("runtime {} {}", runtime.language, runtime.version), format!("libraries {libraries}")];
     lines.extend(manifest.system.packages.iter().map(|package| format!("system {package}")));
+    lines.extend(manifest.system.build.iter().map(|package| format!("build {package}")));
+    lines.extend(repositories(manifest));
     lines.extend(manifest.system.pins.iter().map(|pin| format!("pin {pin}")));
     match manifest.system.essential {
         Essential::Auto => {}
@@ -42,6 +44,18 @@ pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
     lines.sort();
     lines.dedup();
     Ok(lines)
+}
+
+fn repositories(manifest: &Manifest) -> impl Iterator<Item = String> {
+    manifest.runtime.repositories.iter().map(|(name, repository)| {
+        let place = match &repository.place {
+            Some(Place::Address(address)) => address.clone(),
+            Some(Place::Folder(folder)) => folder.strip_prefix(&manifest.root).unwrap_or(folder).display().to_string(),
+            None => "as configured {date}".to_owned(),
+        };
+        let place = place.replace("{date}", repository.date.as_deref().unwrap_or_default());
+        format!("repository {name} {}", place.trim_end())
+    })
 }
 
 /// The project's own ELF objects: what they need was found when the lock was made.

@@ -155,6 +155,7 @@ mod tests {
             date: 0,
             server: ServerLock { version: String::new(), sha256: Digest::of(b""), size: 0 },
             image: None,
+            compilation: None,
             releases: Vec::new(),
             packages: vec![
                 package(PackageKind::Deb, "libc6", &["libc.so.6"]),

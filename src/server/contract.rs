@@ -5,12 +5,15 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::data::{Column, Payload};
 use super::failure::{Code, Failure};
 use super::validate;
-use crate::service::{self, ColumnType, Data, Dtype, Task};
+use crate::service::json_schema::{JsonSchema, SchemaError};
+use crate::service::task::{self, Roles, TaskError};
+use crate::service::{self, ColumnType, Data, Dtype, Extra, Task, ValidateOutput};
 
 /// An endpoint whose contract has been checked.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub struct Endpoint {
     pub batch: bool,
     /// What kind of answer it gives.
     pub task: Task,
+    /// What happens to an answer whose values the output does not allow.
+    pub validate_output: ValidateOutput,
+    /// The columns of the output that play a part in standard results.
+    pub roles: Roles,
     /// The time from a request to its answer that is aimed at.
     pub latency: Option<Duration>,
     /// What is answered where no worker can answer in time; one row where the output has rows.
@@ -45,14 +52,19 @@ pub enum Form {
         /// The length of each dimension.
         shape: Vec<Option<usize>>,
     },
-    /// Any JSON value.
-    Json,
+    /// A JSON value that fits the schema, or any.
+    Json {
+        /// The schema.
+        schema: Option<JsonSchema>,
+    },
     /// UTF-8 text.
     Text,
-    /// Bytes of this media type.
+    /// Bytes of these media types.
     Binary {
-        /// The media type, or a range such as `image/*`.
-        media_type: String,
+        /// The media types, or ranges such as `image/*`; an answer has the first.
+        media_types: Vec<String>,
+        /// Whether they are a picture.
+        image: bool,
     },
 }
 
@@ -61,6 +73,8 @@ pub enum Form {
 pub struct Schema {
     /// The columns in order.
     pub rules: Vec<Rule>,
+    /// Whether other columns of a request are left out.
+    pub ignore_extra: bool,
     index: HashMap<String, usize>,
 }
 
@@ -82,6 +96,7 @@ pub struct Rule {
     minimum: Option<f64>,
     maximum: Option<f64>,
     max_length: Option<u64>,
+    pattern: Option<Regex>,
 }
 
 /// The contract contradicts itself.
@@ -92,8 +107,8 @@ pub enum ContractError {
         "`{0}` cannot be the name of an endpoint: use letters, digits, `-` and `_`, and no name of the server's own"
     )]
     Name(String),
-    /// Merging by row needs rows.
-    #[error("endpoint `{0}` cannot be batched: input and output must be tables or tensors with a free first dimension")]
+    /// Merging by row needs rows that belong together.
+    #[error("endpoint `{0}` cannot be batched: each row of its answer must belong to a row of the request")]
     Batch(String),
     /// The fallback is not an answer that the endpoint may give.
     #[error("the fallback of endpoint `{endpoint}` does not fit its output: {message}")]
@@ -109,6 +124,30 @@ pub enum ContractError {
     /// The values allowed do not fit the column's type.
     #[error("the `enum` of column `{0}` does not fit its type")]
     Choices(String),
+    /// The `pattern` of a column is no regular expression.
+    #[error("the `pattern` of column `{column}` is no regular expression: {source}")]
+    Pattern {
+        /// The column.
+        column: String,
+        /// What is wrong with it.
+        source: Box<regex::Error>,
+    },
+    /// The schema of a JSON value is none.
+    #[error("the schema of endpoint `{endpoint}` is wrong: {source}")]
+    Schema {
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong with it.
+        source: Box<SchemaError>,
+    },
+    /// The output is not what the task gives.
+    #[error("the output of endpoint `{endpoint}` does not fit its task: {source}")]
+    Task {
+        /// The endpoint.
+        endpoint: String,
+        /// What the task gives.
+        source: TaskError,
+    },
     /// The default is not allowed by the column itself.
     #[error("the default of column `{column}` {message}")]
     Default {
@@ -120,11 +159,12 @@ pub enum ContractError {
 }
 
 /// Paths that are the server's own.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 14] = [
     "api",
     "docs",
     "health",
     "healthcheck",
+    "healthz",
     "invocations",
     "livez",
     "metrics",
@@ -143,10 +183,13 @@ impl Endpoint {
         if name.is_empty() || !name.bytes().all(plain) || RESERVED.contains(&name) {
             return Err(ContractError::Name(name.to_owned()));
         }
-        let (input, output) = (Form::new(&endpoint.input)?, Form::new(&endpoint.output)?);
-        if endpoint.batch && !(input.has_rows() && output.has_rows()) {
+        let (input, output) = (Form::new(name, &endpoint.input)?, Form::new(name, &endpoint.output)?);
+        let by_row = input.has_rows() && output.has_rows() && endpoint.task.is_by_row();
+        if endpoint.batch && !by_row {
             return Err(ContractError::Batch(name.to_owned()));
         }
+        let wrong = |source| ContractError::Task { endpoint: name.to_owned(), source };
+        task::check(endpoint.task, &endpoint.output).map_err(wrong)?;
         let fallback = endpoint.fallback.as_ref().map(|value| output.fallback(value)).transpose();
         let misfit =
             |failure: Failure| ContractError::Fallback { endpoint: name.to_owned(), message: failure.sentence() };
@@ -155,6 +198,8 @@ impl Endpoint {
             input,
             batch: endpoint.batch,
             task: endpoint.task,
+            validate_output: endpoint.validate_output,
+            roles: task::roles(&endpoint.output),
             latency: endpoint.latency_ms.map(Duration::from_millis),
             fallback: fallback.map_err(misfit)?,
             staged: endpoint.preprocess.is_some() || endpoint.postprocess.is_some(),
@@ -164,16 +209,22 @@ impl Endpoint {
 }
 
 impl Form {
-    fn new(data: &Data) -> Result<Self, ContractError> {
+    fn new(endpoint: &str, data: &Data) -> Result<Self, ContractError> {
         Ok(match data {
-            Data::Table { columns } => Self::Table(Schema::new(columns)?),
+            Data::Table { columns, extra } => Self::Table(Schema::new(columns, *extra)?),
             Data::Tensor { dtype, shape } => {
                 let shape = shape.iter().map(|length| length.map(|length| length as usize)).collect();
                 Self::Tensor { dtype: *dtype, shape }
             }
-            Data::Json { .. } => Self::Json,
+            Data::Json { schema } => {
+                let wrong = |source| ContractError::Schema { endpoint: endpoint.to_owned(), source: Box::new(source) };
+                Self::Json { schema: JsonSchema::new(schema).map_err(wrong)? }
+            }
             Data::Text => Self::Text,
-            Data::Binary { media_type } => Self::Binary { media_type: media_type.to_ascii_lowercase() },
+            Data::Binary { media_type } => {
+                Self::Binary { media_types: vec![media_type.to_ascii_lowercase()], image: false }
+            }
+            Data::Image { media_types } => Self::Binary { media_types: media_types.clone(), image: true },
         })
     }
 
@@ -191,7 +242,7 @@ impl Form {
                 Some(text) => Ok(Payload::Bytes(text.to_owned().into())),
                 None => Err(Failure::new(Code::InvalidInput, "it must be text")),
             },
-            Self::Json => Ok(Payload::Bytes(value.to_string().into())),
+            Self::Json { .. } => validate::content(self, value.to_string().into(), ""),
             Self::Binary { .. } => Err(Failure::new(Code::InvalidInput, "bytes cannot be written in it")),
         }
     }
@@ -207,7 +258,7 @@ impl Form {
 }
 
 impl Schema {
-    fn new(columns: &[service::Column]) -> Result<Self, ContractError> {
+    fn new(columns: &[service::Column], extra: Extra) -> Result<Self, ContractError> {
         let mut index = HashMap::new();
         for (position, column) in columns.iter().enumerate() {
             if index.insert(column.name.clone(), position).is_some() {
@@ -215,7 +266,7 @@ impl Schema {
             }
         }
         let rules = columns.iter().map(Rule::new).collect::<Result<_, _>>()?;
-        Ok(Self { rules, index })
+        Ok(Self { rules, ignore_extra: extra == Extra::Ignore, index })
     }
 
     /// Returns the position of the column `name`; `guess` is looked at first, since rows mostly keep the order.
@@ -246,6 +297,7 @@ impl Rule {
             minimum: column.minimum,
             maximum: column.maximum,
             max_length: column.max_length,
+            pattern: column.pattern.as_deref().map(|pattern| rule_pattern(&column.name, pattern)).transpose()?,
         };
         for choice in &column.choices {
             match (column.kind, choice) {
@@ -262,6 +314,12 @@ impl Rule {
         rule.codes = rule.levels.iter().enumerate().map(|(code, level)| (level.clone(), code as i32)).collect();
         rule.default = column.default.as_ref().map(|value| rule.default_column(value)).transpose()?;
         Ok(rule)
+    }
+
+    /// Returns whether the column allows every value of its type.
+    pub fn is_unlimited(&self) -> bool {
+        let numbers = self.numbers.is_empty() && self.minimum.is_none() && self.maximum.is_none();
+        numbers && self.levels.is_empty() && self.max_length.is_none() && self.pattern.is_none()
     }
 
     fn default_column(&self, value: &Value) -> Result<Column, ContractError> {
@@ -288,7 +346,10 @@ impl Rule {
             Some(longest) if text.len() as u64 > longest && text.chars().count() as u64 > longest => {
                 Err(format!("must have at most {longest} characters"))
             }
-            _ => Ok(()),
+            _ => match self.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+                Some(pattern) => Err(format!("must match `{pattern}`")),
+                None => Ok(()),
+            },
         }
     }
 
@@ -312,6 +373,11 @@ impl Rule {
         let choices = self.levels.iter().map(String::as_str).chain(numbers.iter().map(String::as_str));
         format!("must be one of {}", list(choices))
     }
+}
+
+fn rule_pattern(column: &str, pattern: &str) -> Result<Regex, ContractError> {
+    let wrong = |source| ContractError::Pattern { column: column.to_owned(), source: Box::new(source) };
+    Regex::new(pattern).map_err(wrong)
 }
 
 /// Lists up to ten names, each in back-ticks.
@@ -395,6 +461,7 @@ mod tests {
             input: Data::Text,
             output: Data::Text,
             batch: false,
+            validate_output: ValidateOutput::Fail,
             max_batch_rows: None,
             max_batch_bytes: None,
             latency_ms: None,

@@ -65,6 +65,13 @@ impl Reply {
     }
 }
 
+/// Most protocols have a form for every result, and so write none but replies.
+impl From<Reply> for Result<Reply, Failure> {
+    fn from(reply: Reply) -> Self {
+        Ok(reply)
+    }
+}
+
 /// A request that is being answered.
 pub struct Exchange {
     app: Arc<App>,
@@ -76,6 +83,7 @@ pub struct Exchange {
     id: HeaderValue,
     rows: usize,
     start: Instant,
+    deadline: Instant,
     running: Option<Running>,
     /// How its calls were answered.
     source: Sources,
@@ -96,9 +104,15 @@ impl Exchange {
             id,
             rows: 0,
             start,
+            deadline: start + app.timeout(),
             running: None,
             source: Sources::default(),
         }
+    }
+
+    /// Answers within `patience` at the latest, since the client does not wait any longer.
+    pub fn within(&mut self, patience: Duration) {
+        self.deadline = self.deadline.min(self.start + patience);
     }
 
     /// Returns the request's headers.
@@ -114,14 +128,14 @@ impl Exchange {
     /// Reads the body, which is there but once.
     pub async fn body(&mut self) -> Result<Bytes, Failure> {
         let body = self.body.take().unwrap_or_default();
-        http::read_body(&self.app, &self.parts.headers, body, self.start + self.app.timeout()).await
+        http::read_body(&self.app, &self.parts.headers, body, self.deadline).await
     }
 
     /// Reads the body, calls the model and writes the result.
-    pub async fn run<S: Send + 'static>(
+    pub async fn run<S: Send + 'static, W: Into<Result<Reply, Failure>> + Send + 'static>(
         &mut self,
         read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
-        write: impl FnOnce(&Endpoint, Vec<Payload>, S) -> Reply + Send + 'static,
+        write: impl FnOnce(&Endpoint, Vec<Payload>, S) -> W + Send + 'static,
     ) -> Result<Response, Failure> {
         let (results, style) = self.call(read).await?;
         self.reply(results, move |endpoint, results| write(endpoint, results, style)).await
@@ -133,7 +147,7 @@ impl Exchange {
         read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
     ) -> Result<(Vec<Payload>, S), Failure> {
         self.running = Some(self.app.enter()?);
-        let deadline = self.start + self.app.timeout();
+        let deadline = self.deadline;
         let body = self.body().await?;
         let (reader, size) = (Arc::clone(&self.app), body.len());
         let Call { endpoint, payloads, style } = http::work(size, move || read(&reader, body)).await?;
@@ -149,15 +163,15 @@ impl Exchange {
     }
 
     /// Writes the results of the endpoint that was called, and says in headers where they came from.
-    pub async fn reply(
+    pub async fn reply<W: Into<Result<Reply, Failure>> + Send + 'static>(
         &mut self,
         results: Vec<Payload>,
-        write: impl FnOnce(&Endpoint, Vec<Payload>) -> Reply + Send + 'static,
+        write: impl FnOnce(&Endpoint, Vec<Payload>) -> W + Send + 'static,
     ) -> Result<Response, Failure> {
         let endpoint = self.endpoint.expect("it was called");
         let size = results.iter().map(Payload::size).sum();
         let app = Arc::clone(&self.app);
-        let reply = http::work(size, move || write(&app.endpoints[endpoint], results)).await;
+        let reply = http::work(size, move || write(&app.endpoints[endpoint], results)).await.into()?;
         let mut response = http::typed(StatusCode::OK, reply.content, &reply.media_type, &self.id);
         response.headers_mut().extend(reply.header);
         if self.app.caches[endpoint].is_some() {

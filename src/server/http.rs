@@ -34,7 +34,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Returns all routes.
 pub fn router(app: &Arc<App>) -> Router {
     let health = Router::new()
-        .route("/livez", page(app, |_, id| json(StatusCode::OK, &json!({"status": "live"}), id)))
+        .route("/livez", page(app, live))
+        .route("/healthz", page(app, live))
         .route("/readyz", page(app, ready));
     let docs = Router::new()
         .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
@@ -86,6 +87,10 @@ pub fn finish(app: &App, mut response: Response) -> Response {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+fn live(_: &App, id: &HeaderValue) -> Response {
+    json(StatusCode::OK, &json!({"status": "live"}), id)
 }
 
 fn ready(app: &App, id: &HeaderValue) -> Response {

@@ -24,14 +24,16 @@ const ROWS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096];
 const STAGES: [&str; 3] = ["preprocess", "model", "postprocess"];
 
 /// The protocols as labels; `None` is the server's own.
-const PROTOCOLS: [(Option<Protocol>, &str); 7] = [
+const PROTOCOLS: [(Option<Protocol>, &str); 9] = [
     (None, "own"),
     (Some(Protocol::V2), "v2"),
+    (Some(Protocol::Grpc), "grpc"),
     (Some(Protocol::Kserve), "kserve"),
     (Some(Protocol::Tensorflow), "tensorflow"),
     (Some(Protocol::Mlflow), "mlflow"),
     (Some(Protocol::Vertex), "vertex"),
     (Some(Protocol::Seldon), "seldon"),
+    (Some(Protocol::Vetiver), "vetiver"),
 ];
 
 /// Returns a protocol's name in metrics and logs.

@@ -11,6 +11,10 @@ use crate::service::{ColumnType, Dtype};
 pub fn table(schema: &Schema, table: &Table, orientation: Orientation) -> Vec<u8> {
     let mut out = Vec::with_capacity(32 + table.rows * table.columns.len() * 24);
     match orientation {
+        Orientation::List => {
+            records(&mut out, schema, table);
+            return out;
+        }
         Orientation::Rows => {
             out.extend_from_slice(b"{\"rows\":");
             records(&mut out, schema, table);
@@ -136,7 +140,8 @@ fn element(out: &mut Vec<u8>, dtype: Dtype, bytes: &[u8]) {
     }
 }
 
-fn cells<'a>(schema: &'a Schema, table: &'a Table) -> Vec<Cells<'a>> {
+/// Returns the values of every column.
+pub fn cells<'a>(schema: &'a Schema, table: &'a Table) -> Vec<Cells<'a>> {
     schema.rules.iter().zip(&table.columns).map(|(rule, column)| Cells::new(&rule.levels, column)).collect()
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::json_schema::JsonSchema;
 use super::{Column, ColumnType, Data, Dtype};
 
 /// Tensors with more elements have no example: nobody reads it.
@@ -15,11 +16,11 @@ const MAX_DEPTH: usize = 8;
 /// Returns the JSON value of an example request; `None` where one cannot be made up.
 pub fn request(input: &Data) -> Option<Value> {
     match input {
-        Data::Table { columns } => row(columns).map(|row| json!({ "rows": [row] })),
+        Data::Table { columns, .. } => row(columns).map(|row| json!({ "rows": [row] })),
         Data::Tensor { dtype, shape } => tensor(*dtype, shape).map(|tensor| json!({ "tensor": tensor })),
-        Data::Json { schema } => from_schema(schema, MAX_DEPTH),
+        Data::Json { schema } => from_schema(schema, MAX_DEPTH).filter(|value| fits(schema, value)),
         Data::Text => Some(json!("some text")),
-        Data::Binary { .. } => None,
+        Data::Binary { .. } | Data::Image { .. } => None,
     }
 }
 
@@ -48,8 +49,8 @@ fn cell(column: &Column) -> Option<Value> {
         ColumnType::Boolean => json!(true),
         ColumnType::Date => json!("2026-01-31"),
         ColumnType::Datetime => json!("2026-01-31T12:00:00Z"),
-        ColumnType::String => json!(text(column.max_length)),
-        ColumnType::Category => return None,
+        ColumnType::String if column.pattern.is_none() => json!(text(column.max_length)),
+        ColumnType::String | ColumnType::Category => return None,
     })
 }
 
@@ -70,7 +71,12 @@ fn tensor(dtype: Dtype, shape: &[Option<u64>]) -> Option<Value> {
     (elements <= MAX_ELEMENTS).then(|| lengths.rev().fold(element, nest))
 }
 
-/// A value for a JSON Schema: its own example where it has one, else the least that its keywords ask for.
+fn fits(schema: &Value, value: &Value) -> bool {
+    let checked = JsonSchema::new(schema);
+    checked.is_ok_and(|schema| schema.is_none_or(|schema| schema.problems(value, 1).is_empty()))
+}
+
+/// A value for a JSON Schema, which it may yet not fit: its own example where it has one, else the least that its types ask for.
 fn from_schema(schema: &Value, depth: usize) -> Option<Value> {
     let own = ["example", "const", "default"].iter().find_map(|keyword| schema.get(keyword));
     let listed = ["examples", "enum"].iter().find_map(|keyword| schema.get(keyword)?.get(0));
@@ -85,17 +91,10 @@ fn from_schema(schema: &Value, depth: usize) -> Option<Value> {
         Some("array") => array(schema, depth),
         Some("null") => Some(Value::Null),
         Some("boolean") => Some(json!(true)),
-        Some("integer" | "number") if !bounded(schema, &["minimum", "maximum", "multipleOf"]) => Some(json!(1)),
-        Some("string") if !bounded(schema, &["pattern", "format", "minLength", "maxLength"]) => {
-            Some(json!("some text"))
-        }
+        Some("integer" | "number") => Some(json!(1)),
+        Some("string") => Some(json!("some text")),
         _ => None,
     }
-}
-
-fn bounded(schema: &Value, keywords: &[&str]) -> bool {
-    let exclusive = ["exclusiveMinimum", "exclusiveMaximum"];
-    keywords.iter().chain(&exclusive).any(|keyword| schema.get(keyword).is_some())
 }
 
 fn object(schema: &Value, depth: usize) -> Option<Value> {

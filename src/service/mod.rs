@@ -2,7 +2,9 @@
 //! in the image, which reads it. It holds data alone; nothing of it depends on a language or a wire protocol.
 
 pub mod example;
+pub mod json_schema;
 pub mod openapi;
+pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +20,8 @@ pub const SERVICE_FILE: &str = "service.json";
 pub const OPENAPI_FILE: &str = "openapi.json";
 /// The model manifest as written by the user, below [`ROOT`].
 pub const MANIFEST_FILE: &str = "manifest.yaml";
+/// How many problems of one request are named.
+pub const MAX_PROBLEMS: usize = 100;
 /// The server program in the image.
 pub const SERVER_PROGRAM: &str = "usr/bin/mlpack-server";
 
@@ -108,6 +112,8 @@ pub struct Server {
 pub enum Protocol {
     /// The Open Inference Protocol over REST: KServe V2, Triton, MLServer.
     V2,
+    /// The Open Inference Protocol over gRPC, and gRPC's health service.
+    Grpc,
     /// KServe V1.
     Kserve,
     /// TensorFlow Serving's REST interface.
@@ -118,12 +124,15 @@ pub enum Protocol {
     Vertex,
     /// Seldon Core V1.
     Seldon,
+    /// vetiver's model APIs.
+    Vetiver,
 }
 
 impl Protocol {
     /// Returns every protocol.
     pub fn all() -> BTreeSet<Self> {
-        [Self::V2, Self::Kserve, Self::Tensorflow, Self::Mlflow, Self::Vertex, Self::Seldon].into()
+        [Self::V2, Self::Grpc, Self::Kserve, Self::Tensorflow, Self::Mlflow, Self::Vertex, Self::Seldon, Self::Vetiver]
+            .into()
     }
 }
 
@@ -171,6 +180,9 @@ pub struct Endpoint {
     /// would have to wait too long are refused at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<u64>,
+    /// What happens to an answer whose values the output does not allow.
+    #[serde(default)]
+    pub validate_output: ValidateOutput,
     /// Bytes of results that are remembered by their input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes: Option<u64>,
@@ -184,6 +196,20 @@ pub struct Endpoint {
     /// The service's function that the endpoint's result goes through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postprocess: Option<String>,
+}
+
+/// What happens to an answer whose values its contract does not allow. One of another form than the contract's always fails: there
+/// would be no way to write it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ValidateOutput {
+    /// The request fails.
+    #[default]
+    Fail,
+    /// The log says so.
+    Warn,
+    /// Values are not looked at.
+    Off,
 }
 
 /// What kind of answer an endpoint gives; protocols with a form of their own for it use that form.
@@ -217,6 +243,9 @@ pub enum Data {
     Table {
         /// The columns; names are unique.
         columns: Vec<Column>,
+        /// What happens to other columns of a request.
+        #[serde(default, skip_serializing_if = "Extra::is_forbid")]
+        extra: Extra,
     },
     /// A numeric array.
     Tensor {
@@ -237,6 +266,32 @@ pub enum Data {
         /// Their media type.
         media_type: String,
     },
+    /// A picture.
+    Image {
+        /// The media types taken, of [`IMAGE_TYPES`]; an answer has the first.
+        media_types: Vec<String>,
+    },
+}
+
+/// The media types of pictures that are known by their first bytes.
+pub const IMAGE_TYPES: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
+
+/// What happens to columns of a request that the contract does not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extra {
+    /// The request is refused.
+    #[default]
+    Forbid,
+    /// They are left out.
+    Ignore,
+}
+
+impl Extra {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_forbid(&self) -> bool {
+        *self == Self::Forbid
+    }
 }
 
 /// A column of a table.
@@ -265,6 +320,9 @@ pub struct Column {
     pub maximum: Option<f64>,
     /// The longest text allowed, in characters.
     pub max_length: Option<u64>,
+    /// A regular expression that texts must match somewhere, as in JSON Schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
 }
 
 /// Keeps a `null` that is written apart from a field that is left out.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Column, ColumnType, Data, Dtype, Endpoint, Service, Task, example};
+use super::{Column, ColumnType, Data, Dtype, Endpoint, Extra, MAX_PROBLEMS, Service, Task, example};
 
 /// The failures an endpoint may answer with, and what they mean. Each range has one form.
 const FAILURES: [(&str, &str); 2] = [
@@ -32,9 +32,12 @@ const FAILURES: [(&str, &str); 2] = [
     ),
 ];
 
-/// The form of a table that no schema can describe.
-const BY_COLUMN: &str = "A table may also be sent by column, as `{\"columns\": {name: [value, …]}}` with as many values in each; \
-    it is then answered by column.";
+/// The forms of a table that no schema can describe.
+const BY_COLUMN: &str = "A table may also be sent by column, as `{\"columns\": {name: [value, …]}}` with as many values in each, or as a \
+    bare list of rows; it is answered the same way. CSV with a header (`text/csv`) is taken as well, and given to who accepts it.";
+
+/// How a file may be sent that is the body.
+const AS_FORM: &str = "The file may also be the one part of a form (`multipart/form-data`).";
 
 /// Returns the document.
 pub fn document(service: &Service) -> Value {
@@ -69,7 +72,7 @@ pub fn document(service: &Service) -> Value {
 
 fn operation(name: &str, endpoint: &Endpoint) -> Value {
     let mut responses = Map::new();
-    responses.insert("200".to_owned(), success(endpoint));
+    responses.insert("200".to_owned(), success(name, endpoint));
     for (status, description) in FAILURES {
         let schema = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
         responses.insert(status.to_owned(), json!({"description": description, "content": schema}));
@@ -77,7 +80,7 @@ fn operation(name: &str, endpoint: &Endpoint) -> Value {
     let mut operation = json!({
         "operationId": name,
         "tags": [tag(endpoint.task)],
-        "requestBody": body(&endpoint.input),
+        "requestBody": body(name, &endpoint.input),
         "responses": responses,
     });
     if !endpoint.description.is_empty() {
@@ -86,8 +89,8 @@ fn operation(name: &str, endpoint: &Endpoint) -> Value {
     operation
 }
 
-fn success(endpoint: &Endpoint) -> Value {
-    let mut response = json!({"description": "The model's answer.", "content": content(&endpoint.output, true)});
+fn success(name: &str, endpoint: &Endpoint) -> Value {
+    let mut response = json!({"description": "The model's answer.", "content": content(name, &endpoint.output, true)});
     if endpoint.cache_bytes.is_some() {
         let description = "Whether the answer was remembered (RFC 9211): `mlpack; hit`, or `mlpack; fwd=miss`.";
         response["headers"]["Cache-Status"] = json!({"description": description, "schema": {"type": "string"}});
@@ -110,14 +113,16 @@ fn tags(service: &Service) -> Vec<Value> {
     tasks.into_iter().chain(["health".to_owned()]).map(|name| json!({ "name": name })).collect()
 }
 
-fn body(input: &Data) -> Value {
-    let mut content = content(input, false);
+fn body(name: &str, input: &Data) -> Value {
+    let mut content = content(name, input, false);
     if let (Some(media), Some(example)) = (content.get_mut("application/json"), example::request(input)) {
         media["example"] = example;
     }
     let mut body = json!({"required": true, "content": content});
-    if matches!(input, Data::Table { .. }) {
-        body["description"] = json!(BY_COLUMN);
+    match input {
+        Data::Table { .. } => body["description"] = json!(BY_COLUMN),
+        Data::Binary { .. } | Data::Image { .. } => body["description"] = json!(AS_FORM),
+        _ => {}
     }
     body
 }
@@ -136,10 +141,10 @@ fn probe(name: &str, description: &str, statuses: &[&str]) -> Value {
 }
 
 /// The media types of an input or output, each with its schema.
-fn content(data: &Data, output: bool) -> Value {
+fn content(name: &str, data: &Data, output: bool) -> Value {
     match data {
-        Data::Table { columns } => {
-            json!({"application/json": {"schema": table(columns, output)}})
+        Data::Table { columns, extra } => {
+            json!({"application/json": {"schema": table(columns, *extra, output)}})
         }
         Data::Tensor { dtype, shape } => {
             let tensor = shape.iter().rev().fold(element(*dtype), |items, length| nested(&items, *length));
@@ -147,30 +152,68 @@ fn content(data: &Data, output: bool) -> Value {
             json!({"application/json": {"schema": schema}})
         }
         Data::Json { schema } => {
-            json!({"application/json": {"schema": if schema.is_null() { json!({}) } else { schema.clone() }}})
+            let part = if output { "responses/200" } else { "requestBody" };
+            let place = format!("#/paths/~1{name}/post/{part}/content/application~1json/schema");
+            json!({"application/json": {"schema": embedded(schema, &place)}})
         }
         Data::Text => json!({
             "text/plain": {"schema": {"type": "string"}},
             "application/json": {"schema": {"type": "string"}},
         }),
-        Data::Binary { media_type } => {
-            let mut types = Map::new();
-            types.insert(media_type.clone(), json!({}));
-            if !output {
-                types.insert("application/octet-stream".to_owned(), json!({}));
-            }
-            Value::Object(types)
-        }
+        Data::Binary { media_type } => files(std::slice::from_ref(media_type), output),
+        Data::Image { media_types } => files(media_types, output),
+    }
+}
+
+/// A file of any of the media types; an answer has the first.
+fn files(media_types: &[String], output: bool) -> Value {
+    if output {
+        return json!({&media_types[0]: {}});
+    }
+    let mut types: Map<String, Value> = media_types.iter().map(|media_type| (media_type.clone(), json!({}))).collect();
+    types.insert("application/octet-stream".to_owned(), json!({}));
+    let file = json!({"type": "string", "contentMediaType": media_types[0]});
+    let form = closed(&json!({ "file": file }), &["file"]);
+    let encoding = json!({"file": {"contentType": media_types.join(", ")}});
+    types.insert("multipart/form-data".to_owned(), json!({"schema": form, "encoding": encoding}));
+    Value::Object(types)
+}
+
+/// Words whose values are no schemas, and so hold no references.
+const DATA: [&str; 5] = ["const", "default", "enum", "example", "examples"];
+
+/// Puts a schema into the document: references from its own root now go by `place`, a JSON pointer in a fragment.
+fn embedded(schema: &Value, place: &str) -> Value {
+    match schema {
+        Value::Object(members) if members.contains_key("$id") => schema.clone(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| {
+                let value = match (name.as_str(), value) {
+                    ("$ref", Value::String(reference)) => match reference.strip_prefix('#') {
+                        Some(rest) if rest.is_empty() || rest.starts_with('/') => json!(format!("{place}{rest}")),
+                        _ => value.clone(),
+                    },
+                    (name, _) if DATA.contains(&name) => value.clone(),
+                    _ => embedded(value, place),
+                };
+                (name.clone(), value)
+            })
+            .collect(),
+        Value::Array(items) => items.iter().map(|item| embedded(item, place)).collect(),
+        Value::Null => json!({}),
+        other => other.clone(),
     }
 }
 
 /// A table by row. The other way round, an object of lists, is taken as well, but that all lists have one length cannot be said
 /// in JSON Schema: it is said in words, at the operation.
-fn table(columns: &[Column], output: bool) -> Value {
+fn table(columns: &[Column], extra: Extra, output: bool) -> Value {
     let required: Vec<&str> =
         columns.iter().filter(|column| output || column.default.is_none()).map(|column| column.name.as_str()).collect();
     let cells: Map<String, Value> = columns.iter().map(|column| (column.name.clone(), cell(column, output))).collect();
-    let row = closed(&Value::Object(cells), &required);
+    let mut row = closed(&Value::Object(cells), &required);
+    row["additionalProperties"] = json!(extra == Extra::Ignore);
     let rows = json!({"type": "array", "items": row, "minItems": u8::from(!output)});
     closed(&json!({ "rows": rows }), &["rows"])
 }
@@ -203,6 +246,7 @@ fn cell(column: &Column, output: bool) -> Value {
     set("minimum", column.minimum.map(|limit| number(limit, whole)).or(whole.then(|| json!(i64::MIN))));
     set("maximum", column.maximum.map(|limit| number(limit, whole)).or(whole.then(|| json!(i64::MAX))));
     set("maxLength", column.max_length.map(Value::from));
+    set("pattern", column.pattern.as_deref().map(Value::from));
     if !column.choices.is_empty() {
         let missing = column.nullable.then_some(Value::Null);
         set("enum", Some(column.choices.iter().cloned().chain(missing).collect()));
@@ -253,7 +297,7 @@ fn error_schema() -> Value {
         &json!({
             "code": {"type": "string", "description": "The kind of failure, for programs."},
             "message": {"type": "string", "description": "What happened, for people."},
-            "details": {"type": "array", "items": detail, "minItems": 1, "maxItems": 20},
+            "details": {"type": "array", "items": detail, "minItems": 1, "maxItems": MAX_PROBLEMS},
             "request_id": {"type": "string", "description": "The answer's `x-request-id`."},
         }),
         &["code", "message", "request_id"],
@@ -293,14 +337,25 @@ mod tests {
     #[test]
     fn columns_with_defaults_may_be_left_out_of_requests_only() {
         let columns = [column(&json!({"default": 1}))];
-        assert_eq!(table(&columns, false)["properties"]["rows"]["items"]["required"], json!([]));
-        assert_eq!(table(&columns, true)["properties"]["rows"]["items"]["required"], json!(["x"]));
+        assert_eq!(table(&columns, Extra::Forbid, false)["properties"]["rows"]["items"]["required"], json!([]));
+        assert_eq!(table(&columns, Extra::Forbid, true)["properties"]["rows"]["items"]["required"], json!(["x"]));
+    }
+
+    #[test]
+    fn references_of_a_schema_hold_in_the_document() {
+        let schema =
+            json!({"$defs": {"a": {"enum": [{"$ref": "#/b"}]}}, "items": [{"$ref": "#/$defs/a"}, {"$ref": "#"}]});
+        let data = Data::Json { schema };
+        let found = &content("x", &data, true)["application/json"]["schema"];
+        let place = "#/paths/~1x/post/responses/200/content/application~1json/schema";
+        assert_eq!(found["items"], json!([{"$ref": format!("{place}/$defs/a")}, {"$ref": place}]));
+        assert_eq!(found["$defs"]["a"]["enum"], json!([{"$ref": "#/b"}]));
     }
 
     #[test]
     fn tensors_nest_as_deep_as_their_shape() {
         let data = Data::Tensor { dtype: Dtype::Uint8, shape: vec![None, Some(2)] };
-        let tensor = &content(&data, false)["application/json"]["schema"]["properties"]["tensor"];
+        let tensor = &content("x", &data, false)["application/json"]["schema"]["properties"]["tensor"];
         assert_eq!(tensor["minItems"], json!(1));
         assert_eq!(tensor["items"]["maxItems"], json!(2));
         assert_eq!(tensor["items"]["items"]["maximum"], json!(255));

@@ -59,15 +59,20 @@ fn script(programs: &Path, name: &str, server: &Server) {
 }
 
 #[test]
-fn tritons_client_sends_and_gets_tensors_as_json_and_bytes() {
-    let programs = environment("triton", &["tritonclient[http]==2.73.0", "numpy==2.4.6"]);
-    script(&programs, "triton.py", &server());
+fn tritons_clients_send_and_get_tensors_over_rest_and_grpc() {
+    let packages = ["tritonclient[http,grpc]==2.73.0", "numpy==2.4.6", "grpcio-health-checking", "grpcio-reflection"];
+    let programs = environment("triton", &packages);
+    let server = server();
+    script(&programs, "triton.py", &server);
+    script(&programs, "triton_grpc.py", &server);
 }
 
 #[test]
 fn kserves_client_speaks_both_versions() {
     let programs = environment("kserve", &["kserve==0.16.0"]);
-    script(&programs, "kserve_rest.py", &server());
+    let server = server();
+    script(&programs, "kserve_rest.py", &server);
+    script(&programs, "kserve_grpc.py", &server);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod browser;
 mod call;
 mod clients;
 mod configure;
+mod cran;
 mod elf_wheels;
 mod engines;
 mod faults;

@@ -84,6 +84,12 @@ impl Service {
         self
     }
 
+    /// Says what happens to answers of an endpoint that do not fit.
+    pub(crate) fn validate_output(mut self, endpoint: &str, what: &str) -> Self {
+        self.contract["endpoints"][endpoint]["validate_output"] = json!(what);
+        self
+    }
+
     /// Sets a variable of the server's environment.
     pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.environment.push((name, value.into()));

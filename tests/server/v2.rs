@@ -52,7 +52,7 @@ fn inputs() -> Value {
 #[test]
 fn the_server_and_its_models_describe_themselves() {
     let server = server();
-    assert_eq!(server.get("/v2").1["extensions"], json!(["binary_tensor_data", "model_repository"]));
+    assert_eq!(server.get("/v2").1["extensions"], json!(["binary_tensor_data", "classification", "model_repository"]));
     assert_eq!(server.get("/v2/health/live"), (200, json!({"live": true})));
     assert_eq!(server.get("/v2/health/ready"), (200, json!({"ready": true})));
     assert_eq!(server.get("/v2/models").1["models"], json!(["test", "predict", "reverse", "shout", "tensor"]));
@@ -222,4 +222,42 @@ fn lying_lengths_are_refused() {
     let text =
         json!({"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": 5}}]});
     assert_eq!(binary(&server, "/v2/models/shout/infer", &text, &[255, 255, 255, 255, 0]).0, 400);
+}
+
+#[test]
+fn the_best_classes_stand_in_the_place_of_scores() {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def label(self, rows): return {'label': ['b' for _ in rows['x']], 'score': rows['x']}
+    def scores(self, rows): return {'a': rows['x'], 'b': [1 - x for x in rows['x']], 'note': [7 for _ in rows['x']]}
+    def tensor(self, x): return x
+";
+    let input = table(&[column("x", "number", json!({}))]);
+    let number = |name: &str| column(name, "number", json!({}));
+    let label = column("label", "category", json!({"enum": ["a", "b"]}));
+    let tensor = json!({"type": "tensor", "dtype": "float32", "shape": [null, 3]});
+    let server = Service::new(code)
+        .endpoint("label", &input, &table(&[label, number("score")]))
+        .endpoint("scores", &input, &table(&[number("a"), number("b"), column("note", "integer", json!({}))]))
+        .endpoint("tensor", &tensor, &tensor)
+        .task("label", "classification")
+        .task("scores", "classification")
+        .start();
+    let ask = |model: &str, shape: Value, data: Value, output: &str, most: Value| {
+        let body = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": shape, "data": data}],
+            "outputs": [{"name": output, "parameters": {"classification": most}}]});
+        let (status, answer) = server.post(&format!("/v2/models/{model}/infer"), &body);
+        (status, answer["outputs"][0].clone())
+    };
+    let expected = |name: &str, shape: Value, data: Value| {
+        (200, json!({"name": name, "datatype": "BYTES", "shape": shape, "data": data}))
+    };
+    let found = ask("label", json!([2]), json!([0.5, 0.25]), "score", json!(3));
+    assert_eq!(found, expected("score", json!([2, 1]), json!(["0.5:1:b", "0.25:1:b"])));
+    let found = ask("scores", json!([2]), json!([0.75, 0.25]), "a", json!(1));
+    assert_eq!(found, expected("a", json!([2, 1]), json!(["0.75:0:a", "0.75:1:b"])));
+    let found = ask("tensor", json!([1, 3]), json!([0.5, 2, 1]), "output", json!(2));
+    assert_eq!(found, expected("output", json!([1, 2]), json!(["2:1", "1:2"])));
+    assert_eq!(ask("tensor", json!([1, 3]), json!([0, 0, 0]), "output", json!(-1)).0, 400);
 }

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::Unreadable;
 use super::requirement::{self, Requirement};
 
-/// The fields whose packages R loads along: `LinkingTo` matters to compilers alone, `Suggests` to whoever wants it.
+/// The fields whose packages R loads along; `Suggests` is for whoever wants it.
 const NEEDS: [&str; 2] = ["Depends", "Imports"];
+/// The field whose packages have headers that compiling needs.
+const HEADERS: [&str; 1] = ["LinkingTo"];
 
 /// A DESCRIPTION file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     fields: BTreeMap<String, String>,
 }
@@ -44,7 +48,16 @@ impl Description {
 
     /// Returns the packages that R loads along with this one, `R` itself among them.
     pub fn needs(&self) -> Result<Vec<Requirement>, Unreadable> {
-        let fields = NEEDS.iter().filter_map(|name| self.field(name));
+        self.requirements(&NEEDS)
+    }
+
+    /// Returns the packages whose headers compiling this one needs.
+    pub fn headers(&self) -> Result<Vec<Requirement>, Unreadable> {
+        self.requirements(&HEADERS)
+    }
+
+    fn requirements(&self, fields: &[&str]) -> Result<Vec<Requirement>, Unreadable> {
+        let fields = fields.iter().filter_map(|name| self.field(name));
         let texts = split(fields).filter(|text| !text.is_empty());
         texts
             .map(|text| {
@@ -71,6 +84,7 @@ mod tests {
         assert_eq!(description.field("Version"), Some("1.2-3"));
         let needs: Vec<_> = description.needs().unwrap().iter().map(ToString::to_string).collect();
         assert_eq!(needs, ["R (>= 3.5.0)", "methods", "Rcpp (>= 1.0)", "data.table"]);
+        assert_eq!(description.headers().unwrap()[0].name, "BH");
     }
 
     #[test]

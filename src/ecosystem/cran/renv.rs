@@ -1,16 +1,33 @@
-//! `renv.lock`: the packages of a project, each in one version.
+//! `renv.lock`: the packages of a project, each in one version, and the repositories that they are from.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::Wanted;
 use super::error::Unreadable;
-use super::requirement::{self, Requirement};
+use super::requirement;
 
 #[derive(Deserialize)]
 struct Lock {
+    #[serde(rename = "R", default)]
+    r: R,
     #[serde(rename = "Packages")]
     packages: BTreeMap<String, Record>,
+}
+
+#[derive(Default, Deserialize)]
+struct R {
+    #[serde(rename = "Repositories", default)]
+    repositories: Vec<Repository>,
+}
+
+#[derive(Deserialize)]
+struct Repository {
+    #[serde(rename = "Name")]
+    name: String,
+    #[serde(rename = "URL")]
+    url: String,
 }
 
 #[derive(Deserialize)]
@@ -21,24 +38,28 @@ struct Record {
     source: Option<String>,
 }
 
-/// Reads the file's text. The version of R in it is not taken: the manifest says it.
+/// Reads the packages. The version of R in the file is not taken: the manifest says it.
 ///
-/// Packages that are neither CRAN's nor Bioconductor's are refused, all of them at once. renv itself is left out: it has no
-/// part in serving.
-pub fn read(text: &str) -> Result<Vec<Requirement>, Unreadable> {
+/// Packages that are neither CRAN's nor Bioconductor's are taken only from a repository that has them, see [`Wanted`]. renv
+/// itself is left out: it has no part in serving.
+pub fn packages(text: &str) -> Result<Vec<Wanted>, Unreadable> {
     let lock: Lock = serde_json::from_str(text).map_err(Unreadable::Renv)?;
-    let mut names = Vec::new();
-    let mut requirements = Vec::new();
-    for record in lock.packages.into_values().filter(|record| record.package != "renv") {
-        let source = record.source.unwrap_or_else(|| "an unknown place".to_owned());
-        if !matches!(&*source, "Repository" | "CRAN" | "Bioconductor") {
-            names.push(format!("`{}` ({source})", record.package));
-            continue;
-        }
-        let exact = format!("{} (== {})", record.package, record.version);
-        requirements.push(requirement::parse(&exact).ok_or(Unreadable::Requirement { text: exact })?);
-    }
-    if names.is_empty() { Ok(requirements) } else { Err(Unreadable::Foreign { names }) }
+    let records = lock.packages.into_values().filter(|record| record.package != "renv");
+    records
+        .map(|record| {
+            let exact = format!("{} (== {})", record.package, record.version);
+            let requirement = requirement::parse(&exact).ok_or(Unreadable::Requirement { text: exact })?;
+            let source = record.source.unwrap_or_else(|| "an unknown place".to_owned());
+            let is_public = matches!(&*source, "Repository" | "CRAN" | "Bioconductor");
+            Ok(Wanted { requirement, origin: (!is_public).then_some(source) })
+        })
+        .collect()
+}
+
+/// Reads the repositories: their names and addresses.
+pub fn repositories(text: &str) -> Result<Vec<(String, String)>, Unreadable> {
+    let lock: Lock = serde_json::from_str(text).map_err(Unreadable::Renv)?;
+    Ok(lock.r.repositories.into_iter().map(|repository| (repository.name, repository.url)).collect())
 }
 
 #[cfg(test)]
@@ -46,18 +67,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_of_repositories_are_taken_exactly_and_others_refused_together() {
+    fn packages_are_taken_exactly_and_those_from_elsewhere_are_marked() {
         let record = |name: &str, source: &str| {
             format!(r#""{name}": {{"Package": "{name}", "Version": "1.2-3", "Source": "{source}", "Hash": "x"}}"#)
         };
-        let lock =
-            |records: &[String]| format!(r#"{{"R": {{"Version": "4.2.2"}}, "Packages": {{{}}}}}"#, records.join(","));
-        let good = [record("ranger", "Repository"), record("limma", "Bioconductor"), record("renv", "Repository")];
-        let requirements: Vec<_> = read(&lock(&good)).unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(requirements, ["limma (== 1.2-3)", "ranger (== 1.2-3)"]);
-        let bad = [record("ours", "Local"), record("theirs", "GitHub"), record("ranger", "Repository")];
-        let error = read(&lock(&bad)).unwrap_err().to_string();
-        assert_eq!(error, "packages are from neither CRAN nor Bioconductor: `ours` (Local), `theirs` (GitHub)");
-        assert!(matches!(read("[]"), Err(Unreadable::Renv(_))));
+        let records = [
+            record("ranger", "Repository"),
+            record("limma", "Bioconductor"),
+            record("renv", "Repository"),
+            record("ours", "GitHub"),
+        ];
+        let r = r#"{"Version": "4.2.2", "Repositories": [{"Name": "CRAN", "URL": "https://example.org/cran"}]}"#;
+        let text = format!(r#"{{"R": {r}, "Packages": {{{}}}}}"#, records.join(","));
+        let wanted: Vec<_> = packages(&text).unwrap();
+        let shown: Vec<_> = wanted.iter().map(|one| (one.requirement.to_string(), one.origin.as_deref())).collect();
+        let expected = [("limma (== 1.2-3)", None), ("ours (== 1.2-3)", Some("GitHub")), ("ranger (== 1.2-3)", None)];
+        assert_eq!(shown, expected.map(|(text, origin)| (text.to_owned(), origin)));
+        assert_eq!(repositories(&text).unwrap(), [("CRAN".to_owned(), "https://example.org/cran".to_owned())]);
+        assert!(matches!(packages("[]"), Err(Unreadable::Renv(_))));
     }
 }

@@ -30,6 +30,8 @@ const MAX_NAME: usize = 100;
 /// A package by its name in R, and the versions of it that will do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Requirement {
+    /// The repository that it must be from, as pak writes it: `cran::data.table`.
+    pub repository: Option<String>,
     /// The name, such as `data.table`.
     pub name: String,
     /// All of them must hold.
@@ -71,6 +73,12 @@ impl Requirement {
         BASE.contains(&&*self.name)
     }
 
+    /// The version asked for, where only one will do.
+    pub fn exact(&self) -> Option<&str> {
+        let is_exact = |constraint: &&Constraint| constraint.operator == Operator::Equal;
+        self.constraints.iter().find(is_exact).map(|constraint| &*constraint.version)
+    }
+
     /// Whether this version will do.
     pub fn accepts(&self, version: &str) -> bool {
         self.constraints.iter().all(|constraint| constraint.accepts(version))
@@ -94,7 +102,7 @@ impl Constraint {
 impl FromStr for Requirement {
     type Err = CranError;
 
-    /// Reads `name`, `name>=1.2,<2`, `name@1.2`, or `name (>= 1.2)` as a DESCRIPTION has it.
+    /// Reads `name`, `name>=1.2,<2`, `name@1.2`, `cran::name`, or `name (>= 1.2)` as a DESCRIPTION has it.
     fn from_str(text: &str) -> Result<Self, CranError> {
         parse(text).ok_or_else(|| CranError::Requirement { line: text.to_owned() })
     }
@@ -103,6 +111,11 @@ impl FromStr for Requirement {
 /// Reads a requirement; `None` where the text is none.
 pub(super) fn parse(text: &str) -> Option<Requirement> {
     let text = text.trim();
+    let (repository, text) = match text.split_once("::") {
+        Some((repository, rest)) if is_repository_name(repository) => (Some(repository.to_owned()), rest),
+        Some(_) => return None,
+        None => (None, text),
+    };
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '.').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     let rest = rest.trim();
@@ -111,7 +124,12 @@ pub(super) fn parse(text: &str) -> Option<Requirement> {
         return None;
     }
     let parts = rest.split(',').filter(|_| !rest.is_empty());
-    Some(Requirement { name: name.to_owned(), constraints: parts.map(constraint).collect::<Option<_>>()? })
+    let constraints = parts.map(constraint).collect::<Option<_>>()?;
+    Some(Requirement { repository, name: name.to_owned(), constraints })
+}
+
+fn is_repository_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 fn constraint(text: &str) -> Option<Constraint> {
@@ -134,6 +152,9 @@ pub fn compare(left: &str, right: &str) -> Ordering {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(repository) = &self.repository {
+            write!(f, "{repository}::")?;
+        }
         f.write_str(&self.name)?;
         for (index, constraint) in self.constraints.iter().enumerate() {
             let sign =
@@ -157,6 +178,7 @@ mod tests {
             ("glmnet@4.1-6", "glmnet (== 4.1-6)"),
             ("Rcpp (>= 1.0.9)", "Rcpp (>= 1.0.9)"),
             ("rlang>=1.0,<2", "rlang (>= 1.0, < 2)"),
+            ("cran::xml2 == 1.3.3", "cran::xml2 (== 1.3.3)"),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), shown);
         }

@@ -3,13 +3,14 @@
 //! Nothing is used that a trusted key did not sign: the key signs the release file, which names the digests of the
 //! indexes, which name those of the packages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::thread;
 
+use super::build_depends;
 use super::catalog::Catalog;
-use super::contents::Sonames;
+use super::contents::{self, Sonames};
 use super::index::{Index, IndexError, Record};
 use super::naming;
 use super::pin::Pin;
@@ -137,7 +138,7 @@ impl Archive {
         // The indexes of the updates have next to nothing, those of security updates nothing at all.
         let (release, _) = &self.releases[0];
         let suite = &release.suite;
-        let repository = Repository { mirror: self.mirrors.of(suite), suite, store: &self.store, http: &self.http };
+        let repository = self.repository();
         let path = format!("{COMPONENT}/Contents-{}", self.platform.debian());
         let packed_path = format!("{path}.gz");
         let Some(packed) = release.file(&packed_path) else {
@@ -171,6 +172,43 @@ impl Archive {
                     .to_owned(),
             ),
         );
+    }
+
+    /// Returns what building the sources of the binary packages `wanted` needs, by their names, as far as the release says it.
+    pub fn build_depends(&self, wanted: &BTreeSet<String>) -> Result<BTreeMap<String, Vec<String>>> {
+        let (release, _) = &self.releases[0];
+        let path = format!("{COMPONENT}/source/Sources");
+        if wanted.is_empty() || release.file(&path).is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let sources = self.repository().index(release, &path)?.read()?;
+        Ok(build_depends::scan(&String::from_utf8_lossy(&sources), wanted, self.platform.debian()))
+    }
+
+    /// Returns the files of the release whose paths fit, each with the packages that have it, as far as the mirror has the
+    /// lists of files.
+    pub fn files(&self, fits: &dyn Fn(&str) -> bool) -> Result<Vec<(String, Vec<String>)>> {
+        let (release, _) = &self.releases[0];
+        let mut found = Vec::new();
+        for architecture in [self.platform.debian(), "all"] {
+            let path = format!("{COMPONENT}/Contents-{architecture}.gz");
+            let Some(packed) = release.file(&path) else { continue };
+            let blob = match self.repository().fetch(release, &path, packed) {
+                Err(error) if error.is_unavailable() => continue,
+                blob => blob?,
+            };
+            let plain = flate2::read::MultiGzDecoder::new(BufReader::with_capacity(1 << 17, blob.open()?));
+            let lines = BufReader::with_capacity(1 << 17, plain.take(CONTENTS_LIMIT));
+            let name = format!("`{path}` of {}", release.suite);
+            found.extend(contents::search(lines, fits).map_err(|source| StoreError::Source { name, source })?);
+        }
+        Ok(found)
+    }
+
+    /// The release itself at its mirror.
+    fn repository(&self) -> Repository<'_> {
+        let suite = &self.releases[0].0.suite;
+        Repository { mirror: self.mirrors.of(suite), suite, store: &self.store, http: &self.http }
     }
 
     /// Returns the names of the packages that a package depends on, the first alternative of each group that there is.

@@ -54,6 +54,24 @@ impl Sonames {
     }
 }
 
+/// Returns the files of a `Contents` index whose paths, without a leading slash, fit, each with the packages that have it.
+pub(super) fn search(
+    mut contents: impl BufRead,
+    fits: &dyn Fn(&str) -> bool,
+) -> io::Result<Vec<(String, Vec<String>)>> {
+    let (mut found, mut line) = (Vec::new(), Vec::new());
+    while contents.read_until(b'\n', &mut line)? > 0 {
+        let text = std::str::from_utf8(&line).ok().and_then(|text| text.trim_end().rsplit_once([' ', '\t']));
+        if let Some((path, packages)) = text
+            && fits(path.trim_end())
+        {
+            found.push((path.trim_end().to_owned(), packages.split(',').map(package_name).collect()));
+        }
+        line.clear();
+    }
+    Ok(found)
+}
+
 /// Returns the library that a line is about, and its column of packages.
 fn library<'a>(line: &'a [u8], triplet: &str) -> Option<(&'a str, &'a str)> {
     // Nearly all lines end here, before they are checked to be text.
@@ -96,5 +114,7 @@ mod tests {
         assert_eq!(sonames.packages("ld-linux-x86-64.so.2"), ["libc6"]);
         assert_eq!(sonames.packages("libwith space.so"), ["y"]);
         assert_eq!(sonames.0.len(), 3);
+        let found = search(&contents[..], &|path| path.ends_with("/libz.a")).unwrap();
+        assert_eq!(found, [("usr/lib/x86_64-linux-gnu/libz.a".to_owned(), vec!["zlib1g-dev".to_owned()])]);
     }
 }

@@ -8,6 +8,7 @@
 //! scripts of all of them would.
 
 pub mod archive;
+mod build_depends;
 pub mod catalog;
 mod cleartext;
 pub mod configure;

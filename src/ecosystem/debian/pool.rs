@@ -52,7 +52,7 @@ impl Pool {
 }
 
 /// Checks that a path leads to a file below the archive's folder, whoever reads it.
-pub(super) fn check_path(package: &str, path: &str) -> Result<(), PathError> {
+pub(in crate::ecosystem) fn check_path(package: &str, path: &str) -> Result<(), PathError> {
     let safe = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c == '\\' || c.is_control());
     if path.split('/').all(safe) {
         return Ok(());
@@ -61,7 +61,7 @@ pub(super) fn check_path(package: &str, path: &str) -> Result<(), PathError> {
 }
 
 /// Returns the address of a path below a mirror's folder.
-pub(super) fn join(mirror: &Url, path: &str) -> Url {
+pub(in crate::ecosystem) fn join(mirror: &Url, path: &str) -> Url {
     let mut url = mirror.clone();
     // Only addresses without a folder structure have no segments; mirrors are http addresses, which have one.
     if let Ok(mut segments) = url.path_segments_mut() {

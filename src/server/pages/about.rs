@@ -66,7 +66,7 @@ fn endpoint(html: &mut Html, name: &str, endpoint: &Endpoint, wants_key: bool) {
 fn data(html: &mut Html, title: &'static str, data: &Data) {
     html.markup("<h4>").markup(title);
     match data {
-        Data::Table { columns } => {
+        Data::Table { columns, .. } => {
             html.markup(" a table</h4>\n");
             table(html, columns);
         }
@@ -91,6 +91,9 @@ fn data(html: &mut Html, title: &'static str, data: &Data) {
         }
         Data::Binary { media_type } => {
             html.markup(" a file</h4>\n<p>").text(media_type).markup("</p>\n");
+        }
+        Data::Image { media_types } => {
+            html.markup(" an image</h4>\n<p>").text(&media_types.join(", ")).markup("</p>\n");
         }
     }
 }
@@ -209,11 +212,13 @@ fn footer(html: &mut Html, service: &Service) {
 fn protocol_name(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::V2 => "KServe V2, Triton and MLServer",
+        Protocol::Grpc => "KServe V2 over gRPC",
         Protocol::Kserve => "KServe V1",
         Protocol::Tensorflow => "TensorFlow Serving",
         Protocol::Mlflow => "MLflow and SageMaker",
         Protocol::Vertex => "Vertex AI",
         Protocol::Seldon => "Seldon Core",
+        Protocol::Vetiver => "vetiver",
     }
 }
 

@@ -30,9 +30,11 @@ pub(super) fn snippets(name: &str, endpoint: &Endpoint, wants_key: bool) -> [(&'
     let body = match (&endpoint.input, example::request(&endpoint.input)) {
         (_, Some(value)) => Body::Json(value),
         (Data::Binary { media_type }, None) => Body::File("input.bin", concrete(media_type)),
+        // The server knows an image's type by its first bytes.
+        (Data::Image { .. }, None) => Body::File("image.png", concrete("image/*")),
         (_, None) => Body::File("request.json", "application/json".to_owned()),
     };
-    let is_json = !matches!(endpoint.output, Data::Binary { .. });
+    let is_json = !matches!(endpoint.output, Data::Binary { .. } | Data::Image { .. });
     let call = Call { url: format!("{BASE}{name}"), body, is_json, wants_key };
     [("curl", curl(&call)), ("Python", python(&call)), ("R", r(&call))]
 }

@@ -67,24 +67,25 @@ pub(super) fn inputs(form: &Form, dialect: Dialect, place: &str, text: &str) -> 
 
 /// Reads one value that is a whole input.
 fn lone(form: &Form, dialect: Dialect, place: &str, text: &str) -> Result<Payload, Failure> {
-    Ok(match form {
+    let bytes = match form {
         Form::Tensor { dtype, shape } => {
-            Payload::Tensor(TensorReader::new(*dtype, shape, dialect, place).nested(text)?)
+            return TensorReader::new(*dtype, shape, dialect, place).nested(text).map(Payload::Tensor);
         }
-        Form::Json => Payload::Bytes(text.to_owned().into()),
+        Form::Json { .. } => text.to_owned().into(),
         Form::Text => match serde_json::from_str(text) {
-            Ok(Value::Text(text)) => Payload::Bytes(text.into()),
+            Ok(Value::Text(text)) => text.into(),
             _ => return Err(invalid(place, "must be a string")),
         },
         Form::Binary { .. } => match serde_json::from_str(text) {
             Ok(Value::Text(b64) | Value::Bytes { b64 }) => match validate::base64(&b64) {
-                Some(bytes) => Payload::Bytes(bytes.into()),
+                Some(bytes) => bytes.into(),
                 None => return Err(invalid(place, "must be base64")),
             },
             Err(_) => return Err(invalid(place, "must be `{\"b64\": …}`")),
         },
         Form::Table(_) => unreachable!("tables are read by row or column"),
-    })
+    };
+    validate::content(form, bytes, place)
 }
 
 #[derive(Deserialize)]
@@ -135,7 +136,7 @@ pub(super) fn write_value(out: &mut Vec<u8>, form: &Form, result: &Payload, rows
         },
         (_, Payload::Tensor(tensor)) => render::nested_tensor(out, tensor),
         (Form::Binary { .. }, Payload::Bytes(bytes)) => render::scalar(out, json!({"b64": validate::to_base64(bytes)})),
-        (Form::Json, Payload::Bytes(bytes)) => out.extend_from_slice(bytes),
+        (Form::Json { .. }, Payload::Bytes(bytes)) => out.extend_from_slice(bytes),
         (_, Payload::Bytes(bytes)) => {
             render::scalar(out, std::str::from_utf8(bytes).expect("results have been checked"));
         }

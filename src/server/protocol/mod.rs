@@ -1,15 +1,23 @@
 //! Wire protocols. Each is one file or folder: it turns its routes into calls of endpoints, and results and failures into its
-//! own answers. None knows another; what several have in common is in `models` and `instances`.
+//! own answers. None knows another; what several have in common is in `models`, `instances`,
+//! `tensors` and `csv`.
 
+mod classes;
+mod csv;
+mod grpc;
 mod instances;
 mod mlflow;
 mod models;
+mod multipart;
 mod own;
 mod seldon;
+mod tensor_inputs;
+mod tensor_outputs;
 mod tensors;
 mod v1;
 mod v2;
 mod vertex;
+mod vetiver;
 
 use std::sync::Arc;
 
@@ -41,12 +49,14 @@ pub fn routes(app: &Arc<App>, protocol: &dyn Protocol) -> Router {
 
 /// Returns the protocols that the contract turns on; the server's own always is.
 pub fn spoken(app: &App) -> impl Iterator<Item = &'static dyn Protocol> {
-    use service::Protocol::{Kserve, Mlflow, Seldon, Tensorflow, V2};
-    let peers: [(&[service::Protocol], &'static dyn Protocol); 4] = [
+    use service::Protocol::{Grpc, Kserve, Mlflow, Seldon, Tensorflow, V2, Vetiver};
+    let peers: [(&[service::Protocol], &'static dyn Protocol); 6] = [
         (&[V2], &v2::V2),
+        (&[Grpc], &grpc::Grpc),
         (&[Kserve, Tensorflow], &v1::V1),
         (&[Mlflow], &mlflow::Mlflow),
         (&[Seldon], &seldon::Seldon),
+        (&[Vetiver], &vetiver::Vetiver),
     ];
     let on = &app.service.server.protocols;
     let peers = peers.into_iter().filter(|(names, _)| names.iter().any(|name| on.contains(name)));

@@ -2,11 +2,13 @@
 //!
 //! | input | request | answer |
 //! |---|---|---|
-//! | table | `{"rows": [{column: value}]}` or `{"columns": {column: [value]}}` | a table the same way round |
+//! | table | `{"rows": [{column: value}]}`, `[{column: value}]`, `{"columns": {column: [value]}}`, or CSV | a table the same way round |
 //! | tensor | `{"tensor": nested lists}` | `{"tensor": nested lists}` |
 //! | json | any JSON value | any JSON value |
 //! | text | `text/plain`, or a JSON string | the same way |
-//! | binary | the bytes, with their media type or `application/octet-stream` | the bytes |
+//! | binary, image | the bytes, with their media type or `application/octet-stream` | the bytes |
+//!
+//! A table is answered as CSV where the client accepts that. The one file of a form (`multipart/form-data`) stands for the body.
 
 use std::sync::Arc;
 
@@ -17,30 +19,48 @@ use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 
-use super::Protocol;
+use super::{Protocol, csv, multipart};
 use crate::server::app::App;
 use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
 use crate::server::exchange::{Call, Exchange, Reply, Speaker};
 use crate::server::failure::{Code, Failure};
-use crate::server::validate::{self, Orientation};
+use crate::server::validate::{self, Dialect, Orientation};
 use crate::server::{http, render};
 
 /// See the module.
 pub(super) struct Own;
 
+/// The records of CSV are lists of values.
+const LISTS: Dialect = Dialect { lists: true, drop_unknown: false, non_finite: false };
+const CSV: &str = "text/csv";
+const ANY: &str = "application/octet-stream";
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Media {
+    Json,
+    PlainText,
+    Csv,
+    File,
+    /// A form with a file, which has a media type of its own.
+    Form,
+}
+
 /// How a request was written, and so how its answer is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Style {
     orientation: Orientation,
-    plain_text: bool,
+    media: Media,
+    /// Whether tables are answered as CSV.
+    csv: bool,
 }
 
 impl Protocol for Own {
     fn routes(&self, app: &Arc<App>) -> Router {
         app.endpoints.iter().enumerate().fold(Router::new(), |router, (number, endpoint)| {
             let app = Arc::clone(app);
-            let handler = move |request: Request| handle(Arc::clone(&app), number, request);
+            let handler = async move |request: Request| answer(&app, number, request).await;
             router.route(&format!("/{}", endpoint.name), post(handler))
         })
     }
@@ -50,41 +70,62 @@ impl Protocol for Own {
     }
 }
 
-async fn handle(app: Arc<App>, number: usize, request: Request) -> Response {
-    let mut exchange = Exchange::new(&app, &http::OWN, request);
+/// Answers a request for an endpoint.
+pub(super) async fn answer(app: &Arc<App>, number: usize, request: Request) -> Response {
+    let mut exchange = Exchange::new(app, &http::OWN, request);
     exchange.endpoint = Some(number);
-    let answer = match accepts(&app.endpoints[number].input, exchange.headers()) {
-        Ok(plain_text) => answer(&mut exchange, number, plain_text).await,
+    let content_type = text(exchange.headers(), &header::CONTENT_TYPE).map(str::to_owned);
+    let csv = text(exchange.headers(), &header::ACCEPT).is_some_and(|accept| accept.contains(CSV));
+    let answer = match media(&app.endpoints[number].input, content_type.as_deref()) {
+        Ok(media) => {
+            let style = Style { orientation: Orientation::Rows, media, csv };
+            call(&mut exchange, number, content_type, style).await
+        }
         Err(failure) => Err(failure),
     };
     exchange.finish(answer)
 }
 
-async fn answer(exchange: &mut Exchange, number: usize, plain_text: bool) -> Result<Response, Failure> {
-    let (results, style) = exchange.call(move |app, body| read(app, number, body, plain_text)).await?;
+async fn call(
+    exchange: &mut Exchange,
+    number: usize,
+    content_type: Option<String>,
+    style: Style,
+) -> Result<Response, Failure> {
+    let read = move |app: &App, body| read(app, number, body, content_type.as_deref(), style);
+    let (results, style) = exchange.call(read).await?;
     let fallback = exchange.fallback();
     exchange.reply(results, move |endpoint, results| write(endpoint, results, style, fallback)).await
 }
 
-/// Makes sure that the body's media type is one that the input takes; returns whether it is plain text. Only JSON may
-/// come without: what is no JSON then fails by itself, where no text or file at all would be an empty one.
-fn accepts(form: &Form, headers: &HeaderMap) -> Result<bool, Failure> {
-    let given = match (headers.get(header::CONTENT_TYPE), form) {
-        (Some(given), _) => given,
-        (None, Form::Table(_) | Form::Tensor { .. } | Form::Json) => return Ok(false),
-        (None, Form::Text | Form::Binary { .. }) => &HeaderValue::from_static(""),
-    };
-    let given = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let expected = match form {
-        Form::Table(_) | Form::Tensor { .. } | Form::Json => vec!["application/json"],
-        Form::Text => vec!["text/plain", "application/json"],
-        Form::Binary { media_type } => vec![media_type.as_str(), "application/octet-stream"],
-    };
-    if expected.iter().any(|range| in_range(&given, range)) {
-        return Ok(given == "text/plain");
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default())
+}
+
+/// Makes sure that a body's media type is one that the input takes. Only JSON may come without: what is no JSON then fails by
+/// itself, where no text or file at all would be an empty one.
+fn media(form: &Form, content_type: Option<&str>) -> Result<Media, Failure> {
+    let given = content_type.map(|given| given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if given.as_deref() == Some(multipart::MEDIA_TYPE) {
+        return Ok(Media::Form);
     }
-    let message = format!("send the body with `Content-Type: {}`", expected.join("` or `"));
-    Err(Failure::new(Code::UnsupportedMediaType, message))
+    let expected: Vec<(&str, Media)> = match form {
+        Form::Table(_) => vec![("application/json", Media::Json), (CSV, Media::Csv)],
+        Form::Tensor { .. } | Form::Json { .. } => vec![("application/json", Media::Json)],
+        Form::Text => vec![("text/plain", Media::PlainText), ("application/json", Media::Json)],
+        Form::Binary { media_types, .. } => {
+            media_types.iter().map(String::as_str).chain([ANY]).map(|range| (range, Media::File)).collect()
+        }
+    };
+    let found = match &given {
+        None => expected.iter().find(|(_, media)| *media == Media::Json && !matches!(form, Form::Text)),
+        Some(given) => expected.iter().find(|(range, _)| in_range(given, range)),
+    };
+    found.map(|(_, media)| *media).ok_or_else(|| {
+        let types: Vec<&str> = expected.iter().map(|(range, _)| *range).collect();
+        let message = format!("send the body with `Content-Type: {}`", types.join("` or `"));
+        Failure::new(Code::UnsupportedMediaType, message)
+    })
 }
 
 fn in_range(given: &str, range: &str) -> bool {
@@ -95,38 +136,47 @@ fn in_range(given: &str, range: &str) -> bool {
     }
 }
 
-fn read(app: &App, number: usize, body: Bytes, plain_text: bool) -> Result<Call<Style>, Failure> {
-    let mut style = Style { orientation: Orientation::Rows, plain_text };
-    let payload = match &app.endpoints[number].input {
-        Form::Table(schema) => {
+fn read(
+    app: &App,
+    number: usize,
+    body: Bytes,
+    content_type: Option<&str>,
+    mut style: Style,
+) -> Result<Call<Style>, Failure> {
+    let form = &app.endpoints[number].input;
+    let mut body = body;
+    if style.media == Media::Form {
+        let part = multipart::only(content_type.unwrap_or_default(), &body)?;
+        let unnamed = if matches!(form, Form::Text) { "text/plain" } else { ANY };
+        let media_type = if part.media_type.is_empty() { unnamed } else { &part.media_type };
+        (style.media, body) = (media(form, Some(media_type))?, part.content);
+    }
+    let payload = match (form, style.media) {
+        (Form::Table(schema), Media::Csv) => Payload::Table(csv::read(schema, LISTS, &body)?),
+        (Form::Table(schema), _) => {
             let (table, orientation) = validate::table(schema, &body)?;
             style.orientation = orientation;
             table
         }
-        Form::Tensor { dtype, shape } => validate::tensor(*dtype, shape, &body)?,
-        Form::Json => {
-            validate::json(&body)?;
-            Payload::Bytes(body)
-        }
-        Form::Text if plain_text => {
-            let text = std::str::from_utf8(&body);
-            text.map_err(|_| Failure::new(Code::MalformedBody, "the text is not UTF-8"))?;
-            Payload::Bytes(body)
-        }
-        Form::Text => Payload::Bytes(validate::json_string(&body)?.into()),
-        Form::Binary { .. } => Payload::Bytes(body),
+        (Form::Tensor { dtype, shape }, _) => validate::tensor(*dtype, shape, &body)?,
+        (Form::Text, Media::Json) => Payload::Bytes(validate::json_string(&body)?.into()),
+        (form, _) => validate::content(form, body, "")?,
     };
     Ok(Call { endpoint: number, payloads: vec![payload], style })
 }
 
 fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style, fallback: Option<Code>) -> Reply {
     let result = results.pop().expect("every payload has a result");
+    let plain_text = style.media == Media::PlainText;
     let content = match (&endpoint.output, result) {
+        (Form::Table(schema), Payload::Table(table)) if style.csv => csv::write_table(schema, &table).into(),
         (Form::Table(schema), Payload::Table(table)) => {
+            // A bare list has no place for it; there the header alone says so.
+            let fallback = fallback.filter(|_| style.orientation != Orientation::List);
             marked(render::table(schema, &table, style.orientation), fallback).into()
         }
         (_, Payload::Tensor(tensor)) => marked(render::tensor(&tensor), fallback).into(),
-        (Form::Text, Payload::Bytes(text)) if !style.plain_text => {
+        (Form::Text, Payload::Bytes(text)) if !plain_text => {
             let mut out = Vec::with_capacity(text.len() + 2);
             render::scalar(&mut out, std::str::from_utf8(&text).expect("results have been checked"));
             out.into()
@@ -134,7 +184,17 @@ fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style, fallback:
         (_, Payload::Bytes(bytes)) => bytes,
         (_, Payload::Table(_)) => unreachable!("results have been read by the output's own form"),
     };
-    Reply { content, media_type: media_type(&endpoint.output, style), header: None }
+    let media_type = match &endpoint.output {
+        Form::Table(_) if style.csv => HeaderValue::from_static("text/csv; charset=utf-8"),
+        Form::Text if plain_text => HeaderValue::from_static("text/plain; charset=utf-8"),
+        Form::Binary { media_types, .. } => {
+            let exact = media_types.first().filter(|media_type| !media_type.contains('*'));
+            let exact = exact.and_then(|media_type| HeaderValue::from_str(media_type).ok());
+            exact.unwrap_or(HeaderValue::from_static(ANY))
+        }
+        _ => http::JSON,
+    };
+    Reply { content, media_type, header: None }
 }
 
 /// Adds to an object what the fallback in it stands in for.
@@ -144,15 +204,4 @@ fn marked(mut object: Vec<u8>, fallback: Option<Code>) -> Vec<u8> {
         object.extend([b",\"fallback\":\"", code.text().as_bytes(), b"\"}"].concat());
     }
     object
-}
-
-fn media_type(form: &Form, style: Style) -> HeaderValue {
-    match form {
-        Form::Text if style.plain_text => HeaderValue::from_static("text/plain; charset=utf-8"),
-        Form::Binary { media_type } if !media_type.contains('*') => {
-            HeaderValue::from_str(media_type).unwrap_or(HeaderValue::from_static("application/octet-stream"))
-        }
-        Form::Binary { .. } => HeaderValue::from_static("application/octet-stream"),
-        _ => http::JSON,
-    }
 }

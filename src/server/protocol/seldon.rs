@@ -136,16 +136,16 @@ fn read(app: &App, endpoint: usize, body: Bytes, id: String) -> Result<Call<Styl
                 _ => return Err(wrong_data()),
             })
         }
-        (Form::Text, None) => match message.str_data {
-            Some(text) => Payload::Bytes(text.into()),
+        (form @ Form::Text, None) => match message.str_data {
+            Some(text) => validate::content(form, text.into(), "/strData")?,
             None => return Err(invalid("", "must have `strData`")),
         },
-        (Form::Json, None) => match message.json_data {
-            Some(json) => Payload::Bytes(json.get().to_owned().into()),
+        (form @ Form::Json { .. }, None) => match message.json_data {
+            Some(json) => validate::content(form, json.get().to_owned().into(), "/jsonData")?,
             None => return Err(invalid("", "must have `jsonData`")),
         },
-        (Form::Binary { .. }, None) => match message.bin_data.as_deref().map(validate::base64) {
-            Some(Some(bytes)) => Payload::Bytes(bytes.into()),
+        (form @ Form::Binary { .. }, None) => match message.bin_data.as_deref().map(validate::base64) {
+            Some(Some(bytes)) => validate::content(form, bytes.into(), "/binData")?,
             _ => return Err(invalid("", "must have `binData` in base64")),
         },
         (Form::Table(_) | Form::Tensor { .. }, None) => return Err(wrong_data()),
@@ -216,7 +216,7 @@ fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Reply {
             render::scalar(&mut out, validate::to_base64(bytes));
         }
         (form, result) => {
-            out.extend_from_slice(if matches!(form, Form::Json) { b"\"jsonData\":" } else { b"\"strData\":" });
+            out.extend_from_slice(if matches!(form, Form::Json { .. }) { b"\"jsonData\":" } else { b"\"strData\":" });
             instances::write_value(&mut out, form, result, instances::Rows::Objects);
         }
     }

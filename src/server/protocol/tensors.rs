@@ -42,7 +42,7 @@ pub(super) fn describe<'a>(form: &'a Form, lone: &'static str) -> Vec<Described<
         Form::Tensor { dtype, shape } => {
             vec![Described { name: lone, kind: Kind::Element(*dtype), shape: shape.clone() }]
         }
-        Form::Json | Form::Text | Form::Binary { .. } => {
+        Form::Json { .. } | Form::Text | Form::Binary { .. } => {
             vec![Described { name: lone, kind: Kind::Bytes, shape: vec![None] }]
         }
     }
@@ -56,4 +56,29 @@ pub(super) fn kind(column: ColumnType) -> Kind {
         ColumnType::Boolean => Kind::Element(Dtype::Bool),
         ColumnType::String | ColumnType::Category | ColumnType::Date | ColumnType::Datetime => Kind::Bytes,
     }
+}
+
+const DATATYPES: [(&str, Kind); 12] = [
+    ("BOOL", Kind::Element(Dtype::Bool)),
+    ("INT8", Kind::Element(Dtype::Int8)),
+    ("INT16", Kind::Element(Dtype::Int16)),
+    ("INT32", Kind::Element(Dtype::Int32)),
+    ("INT64", Kind::Element(Dtype::Int64)),
+    ("UINT8", Kind::Element(Dtype::Uint8)),
+    ("UINT16", Kind::Element(Dtype::Uint16)),
+    ("UINT32", Kind::Element(Dtype::Uint32)),
+    ("UINT64", Kind::Element(Dtype::Uint64)),
+    ("FP32", Kind::Element(Dtype::Float32)),
+    ("FP64", Kind::Element(Dtype::Float64)),
+    ("BYTES", Kind::Bytes),
+];
+
+/// Returns the name that the Open Inference Protocol has for a type.
+pub(super) fn datatype(kind: Kind) -> &'static str {
+    DATATYPES.iter().find(|(_, known)| *known == kind).expect("every type has a name").0
+}
+
+/// Finds a type by that name; half-precision numbers are not among them.
+pub(super) fn parse_datatype(name: &str) -> Option<Kind> {
+    DATATYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }

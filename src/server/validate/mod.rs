@@ -1,13 +1,14 @@
 //! Checks request bodies against the contract, straight from JSON text into wire form, and says what is wrong with them
 //! by JSON pointer. No tree of values is built for tables and tensors.
 //!
-//! Syntax errors are 400; everything else that does not fit is 422 with up to twenty details. Pointers may name what
+//! Syntax errors are 400; everything else that does not fit is 422 with details of up to [`MAX_PROBLEMS`]. Pointers may name what
 //! the client sent; messages never repeat its values.
 //!
 //! The server's own protocol is the strict one. Others take a body apart by its envelope, and hand the text of a table or tensor
 //! in it to a [`TableReader`] or [`TensorReader`], with the [`Dialect`] in which they write values.
 
 mod cell;
+mod content;
 mod flat;
 mod lenient;
 mod output;
@@ -27,16 +28,14 @@ use serde_json::error::Category;
 use super::contract::{Rule, Schema};
 use super::data::{Column, Payload};
 use super::failure::{Code, Detail, Failure};
-use crate::service::Dtype;
+use crate::service::{Dtype, MAX_PROBLEMS};
 
+pub use content::content;
 pub use flat::{Elements, Grid, flatten};
 pub use lenient::quote_non_finite;
-pub use output::check as check_output;
+pub use output::{check_form, check_values};
 pub use table::{Orientation, TableReader};
 pub use tensor::TensorReader;
-
-/// How many problems of one request are named.
-const MAX_DETAILS: usize = 20;
 
 /// What a protocol allows beyond the server's own strict form.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +59,7 @@ struct Problems {
 
 impl Problems {
     fn add(&mut self, pointer: impl FnOnce() -> String, message: impl Into<String>) {
-        if self.details.len() < MAX_DETAILS {
+        if self.details.len() < MAX_PROBLEMS {
             self.details.push(Detail { pointer: pointer(), message: message.into() });
         }
     }
@@ -87,6 +86,10 @@ impl Problems {
 /// Reads a table in either orientation.
 pub fn table(schema: &Schema, body: &[u8]) -> Result<(Payload, Orientation), Failure> {
     let mut reader = TableReader::new(schema, Dialect::default());
+    if body.trim_ascii_start().starts_with(b"[") {
+        let text = std::str::from_utf8(body).map_err(|_| Failure::new(Code::MalformedBody, "the body is not UTF-8"))?;
+        return reader.rows("", text, None).map(|table| (Payload::Table(table), Orientation::List));
+    }
     match read(body, table::Body(&mut reader)) {
         Ok(Some(orientation)) => reader.finish().map(|table| (Payload::Table(table), orientation)),
         Ok(None) => Err(Failure::invalid(reader.problems.details)),
@@ -136,11 +139,6 @@ fn read<'de, S: DeserializeSeed<'de>>(text: &'de [u8], seed: S) -> serde_json::R
     let value = seed.deserialize(&mut reader)?;
     reader.end()?;
     Ok(value)
-}
-
-/// Makes sure that the body is one JSON value, no deeper than 128 levels.
-pub fn json(body: &[u8]) -> Result<(), Failure> {
-    serde_json::from_slice::<serde_json::Value>(body).map(drop).map_err(|error| malformed(&error))
 }
 
 /// Reads a JSON string.
@@ -241,10 +239,10 @@ mod tests {
     }
 
     #[test]
-    fn at_most_twenty_problems_are_named() {
+    fn problems_are_named_up_to_a_limit() {
         let columns = json!([column("x", "integer", &Value::Null)]);
         let body = json!({"rows": vec![json!({"x": "no"}); 1000]}).to_string();
-        assert_eq!(read(&columns, &body).unwrap_err().details.len(), MAX_DETAILS);
+        assert_eq!(read(&columns, &body).unwrap_err().details.len(), MAX_PROBLEMS);
     }
 
     #[test]

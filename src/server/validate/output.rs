@@ -1,18 +1,19 @@
 //! Checks what a model gave against the contract, before any of it reaches a client.
 
+use super::content::is_image;
 use crate::server::contract::{Form, Rule, Schema};
 use crate::server::data::{Column, Payload, Table, Tensor};
 use crate::service::{ColumnType, Dtype};
 
-/// Says in words for the log what does not fit; `rows` is how many there must be, where that is known.
-pub fn check(form: &Form, payload: &Payload, rows: Option<usize>) -> Result<(), String> {
+/// Says in words for the log why an answer cannot be written at all; `rows` is how many there must be, where that is known.
+pub fn check_form(form: &Form, payload: &Payload, rows: Option<usize>) -> Result<(), String> {
     if let Some(expected) = rows.filter(|&expected| expected != payload.rows()) {
         return Err(format!("the model gave {} rows for {expected}", payload.rows()));
     }
     match (form, payload) {
-        (Form::Table(schema), Payload::Table(table)) => check_table(schema, table),
+        (Form::Table(schema), Payload::Table(table)) => each_column(schema, table, check_cell_form),
         (Form::Tensor { shape, .. }, Payload::Tensor(tensor)) => check_tensor(shape, tensor),
-        (Form::Json, Payload::Bytes(bytes)) => {
+        (Form::Json { .. }, Payload::Bytes(bytes)) => {
             let read = serde_json::from_slice::<&serde_json::value::RawValue>(bytes);
             read.map(drop).map_err(|error| format!("the model's answer is not JSON: {error}"))
         }
@@ -24,14 +25,36 @@ pub fn check(form: &Form, payload: &Payload, rows: Option<usize>) -> Result<(), 
     }
 }
 
-fn check_table(schema: &Schema, table: &Table) -> Result<(), String> {
+/// Says in words for the log which value of an answer the contract does not allow. The answer's form has been checked.
+pub fn check_values(form: &Form, payload: &Payload) -> Result<(), String> {
+    match (form, payload) {
+        (Form::Table(schema), Payload::Table(table)) => each_column(schema, table, check_cell_value),
+        (Form::Json { schema: Some(schema) }, Payload::Bytes(bytes)) => {
+            let value = serde_json::from_slice(bytes).map_err(|error| format!("the answer cannot be read: {error}"))?;
+            match schema.problems(&value, 1).pop() {
+                Some(problem) => Err(format!("`{}` {}", problem.pointer, problem.message)),
+                None => Ok(()),
+            }
+        }
+        (Form::Binary { media_types, image: true }, Payload::Bytes(bytes)) if !is_image(media_types, bytes) => {
+            Err("the model's answer is not a picture of the contract's types".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks one value; `text` is a string's.
+type CheckCell = fn(rule: &Rule, column: &Column, row: usize, text: &[u8]) -> Result<(), String>;
+
+fn each_column(schema: &Schema, table: &Table, check: CheckCell) -> Result<(), String> {
     for (rule, column) in schema.rules.iter().zip(&table.columns) {
-        check_column(rule, column).map_err(|(row, message)| format!("column `{}`, row {row}: {message}", rule.name))?;
+        each_cell(rule, column, check)
+            .map_err(|(row, message)| format!("column `{}`, row {row}: {message}", rule.name))?;
     }
     Ok(())
 }
 
-fn check_column(rule: &Rule, column: &Column) -> Result<(), (usize, String)> {
+fn each_cell(rule: &Rule, column: &Column, check: CheckCell) -> Result<(), (usize, String)> {
     let mut text = 0;
     for row in 0..column.len() {
         let length = match column.kind {
@@ -39,30 +62,33 @@ fn check_column(rule: &Rule, column: &Column) -> Result<(), (usize, String)> {
             _ => 0,
         };
         if column.is_valid(row) {
-            check_value(rule, column, row, &column.text[text..text + length]).map_err(|message| (row, message))?;
+            check(rule, column, row, &column.text[text..text + length]).map_err(|message| (row, message))?;
         }
         text += length;
     }
     Ok(())
 }
 
-fn check_value(rule: &Rule, column: &Column, row: usize, text: &[u8]) -> Result<(), String> {
+fn check_cell_form(rule: &Rule, column: &Column, row: usize, text: &[u8]) -> Result<(), String> {
     match column.kind {
-        ColumnType::String => match std::str::from_utf8(text) {
-            Ok(text) => rule.check_text(text),
-            Err(_) => Err("must be UTF-8".to_owned()),
-        },
-        ColumnType::Integer => rule.check_number(i64::from_le_bytes(column.bytes(row)) as f64),
-        ColumnType::Number => {
-            let number = f64::from_le_bytes(column.bytes(row));
-            if number.is_finite() { rule.check_number(number) } else { Err("must be finite".to_owned()) }
-        }
+        ColumnType::String if std::str::from_utf8(text).is_err() => Err("must be UTF-8".to_owned()),
+        ColumnType::Number if !f64::from_le_bytes(column.bytes(row)).is_finite() => Err("must be finite".to_owned()),
         ColumnType::Boolean if column.values[row] > 1 => Err("must be 0 or 1".to_owned()),
         ColumnType::Category => {
             let code = i32::from_le_bytes(column.bytes(row));
             let known = usize::try_from(code).is_ok_and(|code| code < rule.levels.len());
             if known { Ok(()) } else { Err(rule.one_of()) }
         }
+        _ => Ok(()),
+    }
+}
+
+fn check_cell_value(rule: &Rule, column: &Column, row: usize, text: &[u8]) -> Result<(), String> {
+    match column.kind {
+        _ if rule.is_unlimited() => Ok(()),
+        ColumnType::String => rule.check_text(std::str::from_utf8(text).expect("the form has been checked")),
+        ColumnType::Integer => rule.check_number(i64::from_le_bytes(column.bytes(row)) as f64),
+        ColumnType::Number => rule.check_number(f64::from_le_bytes(column.bytes(row))),
         _ => Ok(()),
     }
 }

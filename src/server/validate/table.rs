@@ -15,9 +15,11 @@ use crate::server::data::{Column, Table};
 /// Which way round a table was sent; the answer goes the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Orientation {
-    /// A list of objects.
+    /// A list of objects, as an object's member `rows`.
     Rows,
-    /// An object of lists.
+    /// The same, without an object around it.
+    List,
+    /// An object of lists, as an object's member `columns`.
     Columns,
 }
 
@@ -110,7 +112,7 @@ impl<'a> TableReader<'a> {
     }
 
     pub(super) fn unknown(&mut self, parts: &[&dyn fmt::Display]) {
-        if !self.dialect.drop_unknown {
+        if !self.dialect.drop_unknown && !self.schema.ignore_extra {
             let message = format!("is unknown; the columns are {}", self.schema.names());
             self.add(parts, message);
         }

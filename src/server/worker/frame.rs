@@ -294,7 +294,7 @@ pub fn result(form: &Form, rows: Option<usize>, shape: Option<Vec<usize>>, body:
             }
             Ok(Payload::Tensor(Tensor { dtype: *dtype, shape, data: body.to_vec() }))
         }
-        Form::Json | Form::Text | Form::Binary { .. } => Ok(Payload::Bytes(Bytes::copy_from_slice(body))),
+        Form::Json { .. } | Form::Text | Form::Binary { .. } => Ok(Payload::Bytes(Bytes::copy_from_slice(body))),
     }
 }
 

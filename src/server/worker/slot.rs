@@ -16,10 +16,12 @@ use super::template;
 use crate::server::app::App;
 use crate::server::batch::Request;
 use crate::server::call::{Stages, Times};
+use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
-use crate::server::validate::check_output;
+use crate::server::validate::{check_form, check_values};
+use crate::service::ValidateOutput;
 
 /// The delays between starts of a worker that answers nothing in between; one that has answered comes back at once.
 const FIRST_DELAY: Duration = Duration::from_millis(100);
@@ -152,10 +154,25 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
         app.metrics.staged(number, stages);
     }
     let expected = endpoint.batch.then_some(count);
-    Ok(match check_output(&endpoint.output, &result, expected) {
+    Ok(match check_form(&endpoint.output, &result, expected).and_then(|()| judge(endpoint, &result)) {
         Ok(()) => Ok(Served { result, start, took, stages }),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),
     })
+}
+
+/// Does what the endpoint wants done about values that its output does not allow.
+fn judge(endpoint: &Endpoint, result: &Payload) -> Result<(), String> {
+    match endpoint.validate_output {
+        ValidateOutput::Off => Ok(()),
+        ValidateOutput::Fail => check_values(&endpoint.output, result),
+        ValidateOutput::Warn => {
+            if let Err(reason) = check_values(&endpoint.output, result) {
+                let fields = json!({"endpoint": endpoint.name, "reason": reason});
+                log::line(Level::Warn, "the answer does not fit its contract", fields);
+            }
+            Ok(())
+        }
+    }
 }
 
 impl Fault {

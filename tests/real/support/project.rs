@@ -35,6 +35,14 @@ const TINY: [(&str, &str); 2] = [
     ),
 ];
 
+const COMPILED_R_MANIFEST: &str = "apiVersion: mlpack/v1\nname: compiled-r\nversion: 1.0.0\n\
+    runtime:\n  language: r\n  version: \"4.2\"\n  packages: [\"cran::curl\", \"cran::later\", \"cran::xml2\"]\n  \
+    repositories: {cran: repository}\nservice: service.R\n\
+    endpoints:\n  call: {input: {type: text}, output: {type: text}}\nserver: {workers: 1}\n";
+
+const COMPILED_R_SERVICE: &str = "load <- function(bundle) NULL\n\n\
+    call <- function(state, value) xml2::xml_text(xml2::read_xml(value))\n";
+
 /// A project that was locked and built once, in the home that all tests share.
 pub struct Prepared {
     folder: PathBuf,
@@ -83,6 +91,21 @@ pub fn tiny_r() -> &'static Prepared {
         Prepared::new("tiny-r", |folder| {
             place(&folder.join("manifest.yaml"), include_bytes!("tiny-r/manifest.yaml"));
             place(&folder.join("service.R"), include_bytes!("tiny-r/service.R"));
+        })
+    })
+}
+
+/// Returns a service in R whose packages are compiled: xml2 and curl, which need libraries of the system, and later, which
+/// needs Rcpp. Their repository is made of Debian's source packages.
+pub fn compiled_r() -> &'static Prepared {
+    static COMPILED_R: OnceLock<Prepared> = OnceLock::new();
+    COMPILED_R.get_or_init(|| {
+        Prepared::new("compiled-r", |folder| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/support/cran.py");
+            let names = ["Rcpp", "curl", "later", "xml2"];
+            succeed(Command::new("python3").arg(script).arg(folder.join("repository")).args(names));
+            place(&folder.join("manifest.yaml"), COMPILED_R_MANIFEST.as_bytes());
+            place(&folder.join("service.R"), COMPILED_R_SERVICE.as_bytes());
         })
     })
 }
@@ -164,7 +187,7 @@ impl Prepared {
         let home = Scratch::new();
         let blobs = home.join("cache/blobs/sha256");
         fs::create_dir_all(&blobs).unwrap();
-        for package in self.lock().packages {
+        for package in self.lock().inputs() {
             let name = package.sha256.hex();
             fs::hard_link(self.home.join("cache/blobs/sha256").join(&name), blobs.join(name)).unwrap();
         }

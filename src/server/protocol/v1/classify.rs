@@ -1,7 +1,6 @@
 //! TensorFlow Serving's `:classify` and `:regress`, for endpoints that take tables.
 //!
-//! A class with its score is a text column beside a number column, or the name of each number column where there are several. A
-//! regression's result is the first number.
+//! Which columns hold the classes and the value, [`crate::service::task`] says; the endpoint need not have the task.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +11,14 @@ use serde_json::value::RawValue;
 use super::path::Verb;
 use super::predict::signature;
 use crate::server::app::App;
-use crate::server::contract::{Endpoint, Form, Rule, Schema};
+use crate::server::contract::{Endpoint, Form, Schema};
 use crate::server::data::{Payload, Table};
 use crate::server::exchange::{Call, Reply};
 use crate::server::failure::{Code, Failure};
 use crate::server::protocol::instances::{DIALECT, invalid};
 use crate::server::render::{self, Cells};
 use crate::server::validate::{self, TableReader};
-use crate::service::ColumnType;
+use crate::service::task::Classes;
 
 #[derive(Deserialize)]
 struct Classify<'a> {
@@ -70,62 +69,56 @@ fn merge(request: &Classify<'_>) -> Result<String, Failure> {
 
 /// Returns whether an endpoint's answers have what the verb wants.
 fn gives(endpoint: &Endpoint, verb: Verb) -> bool {
-    let Form::Table(schema) = &endpoint.output else { return false };
     match verb {
-        Verb::Regress => number(schema).is_some(),
-        _ => label(schema).is_some() || number(schema).is_some(),
+        Verb::Regress => endpoint.roles.value.is_some(),
+        _ => endpoint.roles.classes.is_some(),
     }
 }
 
-fn is_number(rule: &Rule) -> bool {
-    matches!(rule.kind, ColumnType::Number | ColumnType::Integer)
-}
-
-fn number(schema: &Schema) -> Option<usize> {
-    schema.rules.iter().position(is_number)
-}
-
-fn label(schema: &Schema) -> Option<usize> {
-    schema.rules.iter().position(|rule| matches!(rule.kind, ColumnType::Category | ColumnType::String))
-}
-
+/// Writes an answer that has what the verb wants.
 pub(super) fn write(endpoint: &Endpoint, results: Vec<Payload>, verb: Verb) -> Reply {
     let (Form::Table(schema), [Payload::Table(table)]) = (&endpoint.output, results.as_slice()) else {
         unreachable!("the output has been checked to be a table");
     };
     let mut out = b"{\"results\":".to_vec();
-    match (verb, number(schema)) {
-        (Verb::Regress, Some(number)) => render::column(&mut out, &schema.rules[number], &table.columns[number]),
-        _ => write_classes(&mut out, schema, table),
+    match (verb, endpoint.roles.value, &endpoint.roles.classes) {
+        (Verb::Regress, Some(value), _) => render::column(&mut out, &schema.rules[value], &table.columns[value]),
+        (_, _, Some(classes)) => write_classes(&mut out, schema, table, classes),
+        _ => unreachable!("the output has been checked to have them"),
     }
     out.push(b'}');
     Reply::json(out)
 }
 
 /// Writes `[[[label, score], …], …]`.
-fn write_classes(out: &mut Vec<u8>, schema: &Schema, table: &Table) {
+fn write_classes(out: &mut Vec<u8>, schema: &Schema, table: &Table, classes: &Classes) {
     let cells = |position: usize| Cells::new(&schema.rules[position].levels, &table.columns[position]);
-    let scores: Vec<usize> = (0..schema.rules.len()).filter(|&position| is_number(&schema.rules[position])).collect();
-    let mut label = label(schema).filter(|_| scores.len() < 2).map(cells);
-    let names: Vec<&str> = scores.iter().map(|&position| schema.rules[position].name.as_str()).collect();
-    let mut scores: Vec<Cells<'_>> = scores.into_iter().map(cells).collect();
-    render::list(out, *b"[]", 0..table.rows, |out, _| {
-        let Some(label) = &mut label else {
-            return render::list(out, *b"[]", names.iter().zip(&mut scores), |out, (name, score)| {
-                out.push(b'[');
-                render::scalar(out, name);
-                out.push(b',');
-                score.write_next(out);
-                out.push(b']');
+    match classes {
+        Classes::Columns(columns) => {
+            let names: Vec<&str> = columns.iter().map(|&position| schema.rules[position].name.as_str()).collect();
+            let mut scores: Vec<Cells<'_>> = columns.iter().map(|&position| cells(position)).collect();
+            render::list(out, *b"[]", 0..table.rows, |out, _| {
+                render::list(out, *b"[]", names.iter().zip(&mut scores), |out, (name, score)| {
+                    out.push(b'[');
+                    render::scalar(out, name);
+                    out.push(b',');
+                    score.write_next(out);
+                    out.push(b']');
+                });
             });
-        };
-        out.extend_from_slice(b"[[");
-        label.write_next(out);
-        out.push(b',');
-        match scores.first_mut() {
-            Some(score) => score.write_next(out),
-            None => out.extend_from_slice(b"1.0"),
         }
-        out.extend_from_slice(b"]]");
-    });
+        Classes::Label { label, score } => {
+            let (mut label, mut score) = (cells(*label), score.map(cells));
+            render::list(out, *b"[]", 0..table.rows, |out, _| {
+                out.extend_from_slice(b"[[");
+                label.write_next(out);
+                out.push(b',');
+                match &mut score {
+                    Some(score) => score.write_next(out),
+                    None => out.extend_from_slice(b"1.0"),
+                }
+                out.extend_from_slice(b"]]");
+            });
+        }
+    }
 }

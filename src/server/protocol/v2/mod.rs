@@ -4,7 +4,6 @@
 //! A table is one tensor for each column, of shape `[rows]`; one tensor of shape `[rows, columns]` is taken as well. A tensor is
 //! one tensor, by any name. A text, JSON value or file is an element of one BYTES tensor; each is a call of its own.
 
-mod datatype;
 mod request;
 mod response;
 
@@ -71,7 +70,7 @@ fn failure(failure: &Failure, id: &HeaderValue) -> Response {
 }
 
 fn server(_: &App, id: &HeaderValue) -> Response {
-    let extensions = ["binary_tensor_data", "model_repository"];
+    let extensions = ["binary_tensor_data", "classification", "model_repository"];
     let server = json!({"name": "mlpack", "version": env!("CARGO_PKG_VERSION"), "extensions": extensions});
     http::json(StatusCode::OK, &server, id)
 }
@@ -110,7 +109,7 @@ fn metadata(app: &App, model: &str, endpoint: usize) -> (StatusCode, Value) {
     let described = |tensors: Vec<Described<'_>>| -> Vec<Value> {
         let tensor = |tensor: &Described<'_>| {
             let shape: Vec<i64> = tensor.shape.iter().map(|length| length.map_or(-1, |length| length as i64)).collect();
-            json!({"name": tensor.name, "datatype": datatype::name(tensor.kind), "shape": shape})
+            json!({"name": tensor.name, "datatype": tensors::datatype(tensor.kind), "shape": shape})
         };
         tensors.iter().map(tensor).collect()
     };

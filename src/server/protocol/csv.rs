@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::server::contract::{Rule, Schema};
 use crate::server::data::Table;
 use crate::server::failure::{Code, Failure};
-use crate::server::render;
+use crate::server::render::{self, Cell};
 use crate::server::validate::{Dialect, TableReader};
 use crate::service::ColumnType;
 
@@ -30,6 +30,42 @@ pub(super) fn read(schema: &Schema, dialect: Dialect, body: &[u8]) -> Result<Tab
     rows.push(b']');
     let rows = String::from_utf8(rows).expect("JSON is UTF-8");
     TableReader::new(schema, dialect).rows("", &rows, Some(&names))
+}
+
+/// Writes a table; missing values are empty fields.
+pub(super) fn write_table(schema: &Schema, table: &Table) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32 + table.rows * table.columns.len() * 12);
+    let mut line = |fields: &mut dyn Iterator<Item = String>| {
+        out.extend_from_slice(fields.collect::<Vec<_>>().join(",").as_bytes());
+        out.extend_from_slice(b"\r\n");
+    };
+    line(&mut schema.rules.iter().map(|rule| quoted(&rule.name)));
+    let mut cells = render::cells(schema, table);
+    for _ in 0..table.rows {
+        line(&mut cells.iter_mut().map(|cells| field(cells.next().expect("every column has a value for every row"))));
+    }
+    out
+}
+
+fn field(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Missing => String::new(),
+        Cell::Text(text) => quoted(text),
+        Cell::Integer(number) => number.to_string(),
+        // As JSON has it, which keeps the point of `1.0`.
+        Cell::Number(number) => {
+            serde_json::Number::from_f64(number).map(|number| number.to_string()).unwrap_or_default()
+        }
+        Cell::Boolean(value) => value.to_string(),
+        Cell::Time(text) => text,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    if text.is_empty() || text.contains([',', '"', '\r', '\n']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text.to_owned()
 }
 
 fn malformed(message: &str) -> Failure {

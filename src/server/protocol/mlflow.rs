@@ -12,8 +12,6 @@
 //! As in MLflow, columns that the model does not know are left out, and a table comes back as records. `params` are for models
 //! that take some; models here take none.
 
-mod csv;
-
 use std::sync::Arc;
 
 use axum::Router;
@@ -27,7 +25,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::instances::{self, Asked, DIALECT, Rows, invalid};
-use super::{Protocol, models};
+use super::{Protocol, csv, models};
 use crate::server::app::App;
 use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
@@ -147,10 +145,7 @@ fn read(app: &App, endpoint: usize, media: Media, body: Bytes) -> Result<Call<bo
     let asked = match (media, form) {
         (Media::Json, _) => read_json(form, &validate::quote_non_finite(&body))?,
         (Media::Csv, Form::Table(schema)) => Asked::whole(Payload::Table(csv::read(schema, LENIENT, &body)?)),
-        (_, Form::Text) if std::str::from_utf8(&body).is_err() => {
-            return Err(Failure::new(Code::MalformedBody, "the text is not UTF-8"));
-        }
-        _ => Asked::whole(Payload::Bytes(body)),
+        (Media::Csv | Media::Other, _) => Asked::whole(validate::content(form, body, "")?),
     };
     Ok(Call { endpoint, payloads: asked.payloads, style: asked.each })
 }
@@ -189,7 +184,7 @@ fn read_json(form: &Form, body: &[u8]) -> Result<Asked, Failure> {
     let whole: &RawValue = validate::envelope(body)?;
     let input = match whole.get().as_bytes()[0] {
         b'{' => validate::envelope::<Invocation<'_>>(body)?.input()?,
-        b'[' if !matches!(form, Form::Json) => Some(Input::Instances(whole)),
+        b'[' if !matches!(form, Form::Json { .. }) => Some(Input::Instances(whole)),
         _ => None,
     };
     match (input, form) {
@@ -204,7 +199,7 @@ fn read_json(form: &Form, body: &[u8]) -> Result<Asked, Failure> {
         }
         (Some(Input::Instances(rows)), _) => instances::instances(form, LENIENT, "/instances", rows.get()),
         (Some(Input::Inputs(inputs)), _) => instances::inputs(form, LENIENT, "/inputs", inputs.get()),
-        (None, Form::Json) => Ok(Asked::whole(Payload::Bytes(whole.get().to_owned().into()))),
+        (None, Form::Json { .. }) => Ok(Asked::whole(validate::content(form, whole.get().to_owned().into(), "")?)),
         _ => Err(wrong_form()),
     }
 }

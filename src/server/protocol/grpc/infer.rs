@@ -1,0 +1,211 @@
+//! `ModelInfer`: tensors of a message to an endpoint's input, and results to tensors of a message.
+//!
+//! Elements stand in `contents`, or one after the other in the raw contents; the answer has them where the request had them.
+
+use bytes::{Buf, Bytes};
+use prost::encoding::{WireType, decode_key, decode_varint};
+
+use super::frame;
+use super::message::{Contents, InferRequest, InferResponse, ParameterValue, RequestedOutput, Tensor};
+use crate::server::app::App;
+use crate::server::contract::Endpoint;
+use crate::server::data::Payload;
+use crate::server::exchange::{Call, Reply};
+use crate::server::failure::{Code, Failure};
+use crate::server::protocol::instances::invalid;
+use crate::server::protocol::models;
+use crate::server::protocol::tensor_inputs::{self, Data, Given, byte_strings, push_bytes};
+use crate::server::protocol::tensor_outputs::{self, Produced, Wanted};
+use crate::server::protocol::tensors::{self, Kind};
+use crate::service::Dtype;
+
+/// What the answer needs to know of the request.
+pub(super) struct Style {
+    model_name: String,
+    id: String,
+    outputs: Vec<Wanted>,
+    /// Whether elements are sent as bytes.
+    raw: bool,
+    version: String,
+}
+
+/// How many tensors a request may name, and bytes that its wanted outputs may take. An empty tensor takes two bytes in a message, but
+/// hundreds in memory.
+const MAX_TENSORS: usize = 20_000;
+const MAX_OUTPUTS: usize = 1 << 20;
+
+/// Reads a request.
+pub(super) fn read(app: &App, body: Bytes) -> Result<Call<Style>, Failure> {
+    let message = frame::only(body)?;
+    check_counts(message.clone())?;
+    let request: InferRequest = frame::decode(message)?;
+    let endpoint = models::find(app, &request.model_name)?;
+    if !request.model_version.is_empty() {
+        models::check_version(app, &request.model_version)?;
+    }
+    let raw = !request.raw_contents.is_empty();
+    let payloads = tensor_inputs::payloads(&app.endpoints[endpoint], given(request.inputs, request.raw_contents)?)?;
+    let outputs: Vec<Wanted> = request.outputs.into_iter().map(Wanted::from).collect();
+    tensor_outputs::check_wanted(&app.endpoints[endpoint], &outputs)?;
+    let (model_name, version) = (request.model_name, app.service.version.clone());
+    Ok(Call { endpoint, payloads, style: Style { model_name, id: request.id, outputs, raw, version } })
+}
+
+/// Walks the message's fields without building anything.
+fn check_counts(mut message: Bytes) -> Result<(), Failure> {
+    let malformed = |_| Failure::new(Code::MalformedBody, "the message is not of the type that is called for");
+    let (mut tensors, mut outputs) = (0, 0);
+    while message.has_remaining() {
+        let (tag, wire_type) = decode_key(&mut message).map_err(malformed)?;
+        let length = match wire_type {
+            WireType::LengthDelimited => decode_varint(&mut message).map_err(malformed)? as usize,
+            WireType::Varint => decode_varint(&mut message).map(|_| 0).map_err(malformed)?,
+            WireType::SixtyFourBit => 8,
+            WireType::ThirtyTwoBit => 4,
+            WireType::StartGroup | WireType::EndGroup => 0,
+        };
+        match tag {
+            5 | 7 => tensors += 1,
+            6 => outputs += length + 2,
+            _ => {}
+        }
+        if tensors > MAX_TENSORS || outputs > MAX_OUTPUTS {
+            return Err(Failure::new(Code::InvalidInput, "the request names too many tensors"));
+        }
+        message.advance(length.min(message.remaining()));
+    }
+    Ok(())
+}
+
+impl From<RequestedOutput> for Wanted {
+    fn from(output: RequestedOutput) -> Self {
+        let classes = output.parameters.get("classification").and_then(|parameter| match parameter.value {
+            Some(ParameterValue::Int(count)) => usize::try_from(count).ok(),
+            Some(ParameterValue::Uint(count)) => usize::try_from(count).ok(),
+            _ => None,
+        });
+        Self { name: output.name, binary: None, classes }
+    }
+}
+
+/// Finds the elements of every tensor.
+fn given(inputs: Vec<Tensor>, raw: Vec<Bytes>) -> Result<Vec<Given<'static>>, Failure> {
+    if !raw.is_empty() && raw.len() != inputs.len() {
+        return Err(invalid("/raw_input_contents", "must have one element for each of `inputs`"));
+    }
+    let mut raw = raw.into_iter();
+    let inputs = inputs.into_iter().enumerate();
+    inputs.map(|(number, input)| tensor(number, input, raw.next())).collect()
+}
+
+fn tensor(number: usize, input: Tensor, raw: Option<Bytes>) -> Result<Given<'static>, Failure> {
+    let place = |member: &str| format!("/inputs/{number}/{member}");
+    let kind = tensors::parse_datatype(&input.datatype)
+        .ok_or_else(|| invalid(&place("datatype"), "is not a type that this model takes"))?;
+    let shape: Option<Vec<usize>> = input.shape.iter().map(|&length| usize::try_from(length).ok()).collect();
+    let shape = shape.ok_or_else(|| invalid(&place("shape"), "must have no negative lengths"))?;
+    let data = match (raw, input.contents) {
+        (Some(bytes), None) => bytes,
+        (None, Some(contents)) => elements(kind, contents)
+            .ok_or_else(|| invalid(&place("contents"), "must have elements that fit the type, in the field for it"))?,
+        (Some(_), Some(_)) => return Err(invalid(&place("contents"), "must be empty beside raw contents")),
+        (None, None) => Bytes::new(),
+    };
+    Ok(Given { name: input.name, shape, kind, base64: false, data: Data::Binary(data), place: place("contents") })
+}
+
+/// Returns elements as raw contents have them; `None` where they do not fit their type.
+fn elements(kind: Kind, contents: Contents) -> Option<Bytes> {
+    macro_rules! wide {
+        ($values:expr) => {
+            $values.into_iter().flat_map(|value| value.to_le_bytes()).collect()
+        };
+    }
+    macro_rules! narrow {
+        ($values:expr, $type:ty) => {
+            $values.into_iter().try_fold(Vec::new(), |mut bytes, value| {
+                bytes.extend_from_slice(&<$type>::try_from(value).ok()?.to_le_bytes());
+                Some(bytes)
+            })?
+        };
+    }
+    let bytes: Vec<u8> = match kind {
+        Kind::Bytes => {
+            let mut bytes = Vec::new();
+            contents.bytes.iter().for_each(|element| push_bytes(&mut bytes, element));
+            bytes
+        }
+        Kind::Element(Dtype::Bool) => contents.bools.into_iter().map(u8::from).collect(),
+        Kind::Element(Dtype::Int8) => narrow!(contents.ints, i8),
+        Kind::Element(Dtype::Int16) => narrow!(contents.ints, i16),
+        Kind::Element(Dtype::Int32) => wide!(contents.ints),
+        Kind::Element(Dtype::Int64) => wide!(contents.longs),
+        Kind::Element(Dtype::Uint8) => narrow!(contents.uints, u8),
+        Kind::Element(Dtype::Uint16) => narrow!(contents.uints, u16),
+        Kind::Element(Dtype::Uint32) => wide!(contents.uints),
+        Kind::Element(Dtype::Uint64) => wide!(contents.ulongs),
+        Kind::Element(Dtype::Float32) => wide!(contents.floats),
+        Kind::Element(Dtype::Float64) => wide!(contents.doubles),
+    };
+    Some(bytes.into())
+}
+
+/// Writes the results of all calls that the request took.
+pub(super) fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Result<Reply, Failure> {
+    let mut response = InferResponse {
+        model_name: style.model_name,
+        model_version: style.version,
+        id: style.id,
+        ..InferResponse::default()
+    };
+    for output in tensor_outputs::produce(endpoint, &results, &style.outputs) {
+        let Some(bytes) = output.bytes() else { return Err(missing(&output)) };
+        let mut tensor = Tensor {
+            name: output.name.to_owned(),
+            datatype: tensors::datatype(output.kind).to_owned(),
+            shape: output.shape.iter().map(|&length| length as i64).collect(),
+            contents: None,
+        };
+        if style.raw {
+            response.raw_contents.push(bytes.into());
+        } else {
+            tensor.contents = Some(contents(output.kind, bytes.into()));
+        }
+        response.outputs.push(tensor);
+    }
+    Ok(Reply { content: frame::encode(&response), media_type: frame::MEDIA_TYPE, header: None })
+}
+
+/// No element can say that it is missing, and one that looks like a value would be a lie.
+fn missing(output: &Produced<'_>) -> Failure {
+    let message =
+        format!("the output `{}` has missing values, which gRPC has no form for: ask for other outputs", output.name);
+    Failure::new(Code::InvalidOutput, message)
+}
+
+/// Puts elements into the field of their type.
+fn contents(kind: Kind, bytes: Bytes) -> Contents {
+    let mut contents = Contents::default();
+    macro_rules! fill {
+        ($field:ident, $type:ty) => {{
+            let elements = bytes.chunks_exact(size_of::<$type>());
+            let element = |bytes: &[u8]| <$type>::from_le_bytes(bytes.try_into().expect("chunks have the type's size"));
+            contents.$field = elements.map(|bytes| element(bytes).into()).collect();
+        }};
+    }
+    match kind {
+        Kind::Bytes => contents.bytes = byte_strings(&bytes).expect("results are written whole"),
+        Kind::Element(Dtype::Bool) => contents.bools = bytes.iter().map(|&byte| byte != 0).collect(),
+        Kind::Element(Dtype::Int8) => fill!(ints, i8),
+        Kind::Element(Dtype::Int16) => fill!(ints, i16),
+        Kind::Element(Dtype::Int32) => fill!(ints, i32),
+        Kind::Element(Dtype::Int64) => fill!(longs, i64),
+        Kind::Element(Dtype::Uint8) => fill!(uints, u8),
+        Kind::Element(Dtype::Uint16) => fill!(uints, u16),
+        Kind::Element(Dtype::Uint32) => fill!(uints, u32),
+        Kind::Element(Dtype::Uint64) => fill!(ulongs, u64),
+        Kind::Element(Dtype::Float32) => fill!(floats, f32),
+        Kind::Element(Dtype::Float64) => fill!(doubles, f64),
+    }
+    contents
+}
