@@ -172,6 +172,20 @@ fn every_type_goes_there_and_back() {
 }
 
 #[test]
+fn a_call_goes_through_the_services_functions_and_each_is_timed() {
+    let served = Served::start(tiny_r());
+    let answer = served.post("staged", &json!({"rows": [{"x": 4}, {"x": 0.25}]}));
+    assert_eq!(answer.json(), json!({"rows": [{"y": "9.0"}, {"y": "1.5"}]}));
+    let refused = served.post("staged", &json!({"rows": [{"x": -1}]}));
+    assert_eq!((refused.status, &refused.json()["error"]["message"]), (422, &json!("too low")));
+    let metrics = get(&format!("{}/metrics", served.url)).body;
+    for stage in ["preprocess", "model", "postprocess"] {
+        let line = format!("mlpack_stage_duration_seconds_count{{endpoint=\"staged\",stage=\"{stage}\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[test]
 fn what_a_service_does_wrong_is_told_apart_and_leaves_the_server_up() {
     let mut served = Served::start(tiny_r());
     let refused = served.post("call", &json!({"do": "refuse"}));

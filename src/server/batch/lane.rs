@@ -56,6 +56,12 @@ impl Lane {
         self.requests.push_front(request);
     }
 
+    fn pop_first(&mut self) -> Option<Request> {
+        let request = self.requests.pop_front()?;
+        self.rows -= request.payload.rows();
+        Some(request)
+    }
+
     pub(super) fn pop_last(&mut self) -> Option<Request> {
         let request = self.requests.pop_back()?;
         self.rows -= request.payload.rows();
@@ -86,10 +92,11 @@ impl Lane {
     /// Takes the first request and those after it that can be merged with it, in order, until one does not fit.
     pub(super) fn take(&mut self, now: Instant) -> Vec<Request> {
         let max_rows = self.max_rows();
+        self.refuse_late(now, max_rows);
         let mut batch: Vec<Request> = Vec::new();
         let (mut rows, mut bytes) = (0, 0);
         while let Some(next) = self.requests.front() {
-            let wanted = !next.answer.is_closed() && !self.refuses(next, now);
+            let wanted = !next.answer.is_closed();
             if wanted {
                 rows += next.payload.rows();
                 bytes += next.payload.size();
@@ -100,15 +107,25 @@ impl Lane {
                     break;
                 }
             }
-            let next = self.requests.pop_front().expect("there is a front");
-            self.rows -= next.payload.rows();
+            let next = self.pop_first().expect("there is a front");
             if wanted {
                 batch.push(next);
-            } else {
-                next.refuse(late());
             }
         }
         batch
+    }
+
+    /// Refuses the oldest requests until the first is one that the call about to be made answers in time.
+    fn refuse_late(&mut self, now: Instant, max_rows: usize) {
+        while let Some(first) = self.requests.front() {
+            let rows = first.payload.rows();
+            let merged = if self.limits.merge { self.rows.min(max_rows).max(rows) } else { rows };
+            if !self.is_late(rows, now - first.arrived + self.pace.expect_at_most(merged)) {
+                return;
+            }
+            let first = self.pop_first().expect("there is a front");
+            first.refuse(late());
+        }
     }
 
     /// Returns how long the calls take that come before that of a request with as many rows, and how long its own one takes.
@@ -116,12 +133,12 @@ impl Lane {
     pub(super) fn backlog(&self, rows: usize) -> (Duration, Duration) {
         if !self.limits.merge {
             let calls = self.requests.len();
-            return (self.pace.expect(self.rows / calls.max(1)) * calls as u32, self.pace.expect(rows));
+            return (self.pace.expect(self.rows / calls.max(1)) * calls as u32, self.pace.expect_at_most(rows));
         }
         let max_rows = self.max_rows();
         let before = self.pace.expect(max_rows) * (self.rows / max_rows) as u32;
         let merged = (self.rows % max_rows + rows).max(self.pace.usual_rows()).min(max_rows);
-        (before, self.pace.expect(merged.max(rows)))
+        (before, self.pace.expect_at_most(merged.max(rows)))
     }
 
     /// Returns whether an answer after this time would be too late. A request whose rows take longer than the objective by
@@ -132,11 +149,6 @@ impl Lane {
 
     pub(super) fn has_objective(&self) -> bool {
         self.limits.latency.is_some()
-    }
-
-    fn refuses(&self, request: &Request, now: Instant) -> bool {
-        let rows = request.payload.rows();
-        self.is_late(rows, now - request.arrived + self.pace.expect(rows))
     }
 }
 

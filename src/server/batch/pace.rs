@@ -64,6 +64,11 @@ impl Pace {
         Duration::from_secs_f64(self.seconds(rows as f64))
     }
 
+    /// Returns what a call with this many rows hardly ever takes longer than.
+    pub fn expect_at_most(&self, rows: usize) -> Duration {
+        Duration::from_secs_f64(self.seconds(rows as f64) + MARGIN * self.deviation)
+    }
+
     /// Returns how many rows a call may have that is to take no longer than this; at least one. While little is known it is
     /// but a step beyond what was seen.
     pub fn rows_within(&self, time: Duration) -> usize {

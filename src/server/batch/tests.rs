@@ -214,7 +214,7 @@ fn a_saturated_forest_keeps_its_objective_and_its_whole_capacity() {
     assert!(tally.quantile(0.99) <= 50.0, "{}", tally.quantile(0.99));
     // Ten times what it can do.
     let [tally] = simulate([within(50, 1000)], [120_000], forest);
-    assert!(tally.quantile(0.99) <= 52.0, "{}", tally.quantile(0.99));
+    assert!(tally.quantile(0.99) <= 50.5, "{}", tally.quantile(0.99));
     let rate = tally.answered.len() as f64 / 2.0;
     assert!(rate > 11_000.0, "{rate}");
 }
@@ -225,7 +225,7 @@ fn a_model_linear_in_rows_keeps_its_objective_and_its_whole_capacity() {
         let [tally] = simulate([within(50, 1000)], [rate], |_, rows| rows as f64);
         let answered = tally.answered.len() as f64 / 2.0;
         assert!(answered > (rate as f64 * 0.97).min(950.0), "{answered} of {rate}");
-        assert!(tally.quantile(0.99) <= 52.0, "{}", tally.quantile(0.99));
+        assert!(tally.quantile(0.99) <= 50.5, "{}", tally.quantile(0.99));
     }
 }
 

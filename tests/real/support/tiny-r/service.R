@@ -24,6 +24,15 @@ call <- function(state, value) {
 
 echo <- function(state, rows) tibble::as_tibble(rows)
 
+doubled <- function(state, rows) {
+  if (any(rows$x < 0)) stop(errorCondition("too low", class = "input_error"))
+  rows$x * 2
+}
+
+staged <- function(state, numbers) numbers + 1
+
+as_text <- function(state, numbers) list(y = format(numbers))
+
 tensor <- function(state, values) {
   stopifnot(is.array(values), dim(values)[2:3] == c(3L, 2L), values[1, 2, 1] == 3)
   values
