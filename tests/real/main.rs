@@ -10,10 +10,15 @@
 #[path = "../support/program.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod program;
+#[path = "../server/support.rs"]
+#[allow(dead_code, reason = "the other tests of the server use the rest")]
+mod server;
 mod support;
 
 mod apt;
 mod arm64;
+mod browser;
+mod call;
 mod clients;
 mod configure;
 mod cran;

@@ -21,6 +21,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/python3", "python3-jsonschema"),
     ("apt-get", "apt"),
     ("bwrap", "bubblewrap"),
+    ("chromedriver", "chromium chromium-driver"),
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
