@@ -10,9 +10,11 @@ mod forms;
 mod grpc;
 mod mlflow;
 mod observe;
+mod robust;
 mod seldon;
 mod support;
 mod tls;
+mod traces;
 mod v1;
 mod v2;
 

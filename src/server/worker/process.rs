@@ -81,6 +81,11 @@ impl Process {
         }
     }
 
+    /// Returns the worker's process number.
+    pub fn id(&self) -> i32 {
+        self.pid
+    }
+
     /// Ends the worker and all that it has started.
     pub fn kill(&self) {
         signal_group(self.pid, libc::SIGKILL);
