@@ -212,13 +212,15 @@ impl Exchange {
         };
         let took = self.start.elapsed();
         self.app.metrics.answered(self.endpoint, self.speaker.protocol, code, took);
+        let (app, status) = (Arc::clone(&self.app), response.status());
+        if let (Some(tracer), Some(trace)) = (&app.tracer, self.trace.filter(|trace| trace.sampled)) {
+            tracer.record(self.span(trace, took, status));
+        }
         if log::wants(Level::Info) {
-            log::line(Level::Info, "request", self.record(&response, code));
+            // Once the answer has been sent: to wake whoever writes the log takes longer than most of what is done here.
+            tokio::spawn(async move { log::line(Level::Info, "request", self.record(status, code, took)) });
         }
-        if let (Some(tracer), Some(trace)) = (&self.app.tracer, self.trace.filter(|trace| trace.sampled)) {
-            tracer.record(self.span(trace, took, response.status()));
-        }
-        http::finish(&self.app, response)
+        http::finish(&app, response)
     }
 
     /// Returns whether some of the body is left unread, so that no other request can follow on the connection.
@@ -275,16 +277,16 @@ impl Exchange {
         path.get(..MAX_PATH).unwrap_or(path)
     }
 
-    fn record(&self, response: &Response, code: Option<Code>) -> Record<'_> {
+    fn record(&self, status: StatusCode, code: Option<Code>, took: Duration) -> Record<'_> {
         Record {
             method: self.parts.method.as_str(),
             path: self.path(),
-            status: response.status().as_u16(),
+            status: status.as_u16(),
             code: code.map(Code::text),
             protocol: metrics::protocol_name(self.speaker.protocol),
             endpoint: self.endpoint.map(|endpoint| self.app.endpoints[endpoint].name.as_str()),
             rows: self.rows,
-            duration_ms: millis(self.start.elapsed()),
+            duration_ms: millis(took),
             queue_ms: self.source.workers.map(|times| millis(times.queue)),
             call_ms: self.source.workers.map(|times| millis(times.call)),
             stages_ms: self.source.workers.and_then(|times| times.stages).map(StagesRecord::new),

@@ -166,9 +166,9 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
 fn judge(endpoint: &Endpoint, result: &Payload) -> Result<(), String> {
     match endpoint.validate_output {
         ValidateOutput::Off => Ok(()),
-        ValidateOutput::Fail => check_values(&endpoint.output, result),
+        ValidateOutput::Fail => check_values(endpoint, result),
         ValidateOutput::Warn => {
-            if let Err(reason) = check_values(&endpoint.output, result) {
+            if let Err(reason) = check_values(endpoint, result) {
                 let fields = json!({"endpoint": endpoint.name, "reason": reason});
                 log::line(Level::Warn, "the answer does not fit its contract", fields);
             }
