@@ -1,18 +1,12 @@
-//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's and MLServer's, and Schemathesis,
+//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's, SageMaker's and MLServer's, and Schemathesis,
 //! which tries everything that the OpenAPI document allows and forbids. pip brings them.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "../server/support.rs"]
-#[allow(dead_code, reason = "the other tests of the server use the rest")]
-mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
-use support::{Server, Service, column, table};
+use crate::server::{Server, Service, column, table};
 
 const CODE: &str = "
 class Model:
@@ -123,6 +117,18 @@ fn kserves_client_speaks_both_versions() {
 fn mlflows_client_sends_frames_and_arrays() {
     let programs = environment("mlflow", &["mlflow==3.17.2"]);
     script(&programs, "mlflow_scoring.py", &server());
+}
+
+#[test]
+fn sagemakers_local_client_invokes() {
+    let programs = environment("sagemaker", &["sagemaker==2.257.7"]);
+    script(&programs, "sagemaker_local.py", &server());
+}
+
+#[test]
+fn tensorflow_servings_guide_is_followed() {
+    let programs = environment("requests", &["requests==2.32.5"]);
+    script(&programs, "tensorflow_rest.py", &server());
 }
 
 #[test]

@@ -54,8 +54,10 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
+                app.metrics.worker_is(number, process.id());
                 let broken = serve(&app, number, &mut process, &mut delay).await;
                 app.worker_gone();
+                app.metrics.worker_is(number, 0);
                 report_end(&app, number, process, &broken).await;
             }
             Err(error) => {
@@ -203,7 +205,9 @@ fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
         let level = if fault.failure.code == Code::InvalidInput { Level::Debug } else { Level::Error };
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
-        log::line(level, "call failed", json!({"endpoint": endpoint, "code": code, "reason": fault.reason}));
+        let line = json!({"endpoint": endpoint, "code": code, "reason": fault.reason,
+            "request_id": request.origin.request_id(), "trace_id": request.origin.trace_id()});
+        log::line(level, "call failed", line);
         request.refuse(fault.failure.clone());
     }
 }
