@@ -102,7 +102,7 @@ def measure(program, folder, language, workers):
         MANIFEST.format(language=language, version=version, service=service, workers=workers)
     )
     (project / service.partition(":")[0]).write_text(code)
-    subprocess.run([program, "build", "-q", project / "manifest.yaml"], check=True)
+    subprocess.run([program, "build", "-q", project / "manifest.yaml"], check=True, stdout=subprocess.DEVNULL)
     port, log = free_port(), project / "serve.log"
     with running([program, "serve", project / "manifest.yaml", "--offline", "--port", port], log) as process:
         end = time.monotonic() + 300
