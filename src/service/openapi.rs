@@ -37,7 +37,7 @@ const BY_COLUMN: &str = "A table may also be sent by column, as `{\"columns\": {
     bare list of rows; it is answered the same way. CSV with a header (`text/csv`) is taken as well, and given to who accepts it.";
 
 /// How a file may be sent that is the body.
-const AS_FORM: &str = "The file may also be the one part of a form (`multipart/form-data`).";
+const AS_FORM: &str = "The file may also be the part `file` of a form (`multipart/form-data`) that has no other.";
 
 /// Returns the document.
 pub fn document(service: &Service) -> Value {

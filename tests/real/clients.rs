@@ -33,6 +33,44 @@ fn server() -> Server {
         .start()
 }
 
+/// A service with an endpoint for every form that data may have.
+fn every_form() -> Server {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def table(self, rows): return {'text': rows['text'], 'count': rows['count']}
+    def ask(self, value): return {'items': value.get('items', [])}
+    def shout(self, text): return text.upper()
+    def picture(self, picture): return picture
+    def reverse(self, data): return data[::-1]
+";
+    let columns = [
+        column("text", "string", json!({"pattern": "^[a-z]{1,8}$"})),
+        column("count", "integer", json!({"default": 7, "minimum": 0.0, "nullable": true})),
+    ];
+    let output = [column("text", "string", json!({})), column("count", "integer", json!({"nullable": true}))];
+    let mut input = table(&columns);
+    input["extra"] = json!("ignore");
+    let asked = json!({"type": "json", "schema": {
+        "$defs": {"item": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": {
+            "name": {"type": "string", "minLength": 1}, "day": {"type": "string", "format": "date"},
+            "inner": {"type": "array", "maxItems": 2, "items": {"$ref": "#/$defs/item"}},
+        }}},
+        "type": "object", "additionalProperties": false,
+        "properties": {"items": {"type": "array", "maxItems": 3, "items": {"$ref": "#/$defs/item"}}, "limit": {"enum": [1, 2, null]}},
+    }});
+    let answered = json!({"type": "json", "schema": {"type": "object", "required": ["items"]}});
+    let image = json!({"type": "image", "media_types": ["image/png"]});
+    let (text, binary) = (json!({"type": "text"}), json!({"type": "binary", "media_type": "application/octet-stream"}));
+    Service::new(code)
+        .endpoint("table", &input, &table(&output))
+        .endpoint("ask", &asked, &answered)
+        .endpoint("shout", &text, &text)
+        .endpoint("picture", &image, &image)
+        .endpoint("reverse", &binary, &binary)
+        .start()
+}
+
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let text = [output.stdout, output.stderr].concat();
@@ -119,15 +157,19 @@ fn mlservers_client_sends_batches_of_requests() {
 #[test]
 fn the_openapi_document_is_valid_and_means_what_it_says() {
     let programs = environment("openapi", &["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"]);
-    let server = server();
-    let folder = tempfile::tempdir().unwrap();
-    let document = folder.path().join("openapi.json");
-    let (status, _, text) = server.exchange("GET", "/openapi.json", "", b"", &[]);
-    assert_eq!(status, 200);
-    std::fs::write(&document, text).unwrap();
-    run(Command::new(programs.join("openapi-spec-validator")).arg(&document));
-    let address = format!("http://127.0.0.1:{}", server.port);
-    run(Command::new(programs.join("schemathesis"))
-        .args(["run", "--seed", "1", "--max-examples", "200", "--url", &address, &format!("{address}/openapi.json")])
-        .current_dir(folder.path()));
+    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/clients/schemathesis_hooks.py");
+    for server in [server(), every_form()] {
+        let folder = tempfile::tempdir().unwrap();
+        let document = folder.path().join("openapi.json");
+        let (status, _, text) = server.exchange("GET", "/openapi.json", "", b"", &[]);
+        assert_eq!(status, 200);
+        std::fs::write(&document, text).unwrap();
+        run(Command::new(programs.join("openapi-spec-validator")).arg(&document));
+        let address = format!("http://127.0.0.1:{}", server.port);
+        run(Command::new(programs.join("schemathesis"))
+            .args(["run", "--seed", "1", "--max-examples", "200", "--url", &address])
+            .arg(format!("{address}/openapi.json"))
+            .env("SCHEMATHESIS_HOOKS", &hooks)
+            .current_dir(folder.path()));
+    }
 }

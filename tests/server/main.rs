@@ -13,6 +13,7 @@ mod observe;
 mod seldon;
 mod support;
 mod tls;
+mod traces;
 mod v1;
 mod v2;
 

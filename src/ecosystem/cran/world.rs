@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::package::{self, Facts};
+use super::package;
 use super::{CranError, Repository};
 use crate::ecosystem::Ecosystem;
 use crate::error::Result;
@@ -44,11 +44,6 @@ impl RPackages {
         Ok(Repository::find(&self.manifest, &listed, &self.configured)?)
     }
 
-    /// Returns what the file of a locked package says of itself.
-    pub fn facts(&self, package: &Package) -> Result<Facts> {
-        Ok(package::facts(&package.name, &self.fetch(package)?, &self.derived)?)
-    }
-
     /// Keeps a package that was compiled, so that it can be unpacked.
     pub fn keep(&self, name: &str, tree: Tree) {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), tree);
@@ -71,14 +66,15 @@ impl Ecosystem for RPackages {
         repository.fetch_locked(package, &self.blobs, &self.http)
     }
 
-    fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree> {
+    fn known(&self, package: &Package) -> Result<Option<Tree>> {
         let compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&package.name).cloned();
-        match compiled {
-            Some(tree) => Ok(tree),
-            None if package::facts(&package.name, blob, &self.derived)?.is_source() => {
-                Err(CranError::NotCompiled { package: package.name.clone() }.into())
-            }
-            None => package::unpack(&package.name, blob, &self.blobs, &self.derived),
+        Ok(compiled.or_else(|| package::known(package, &self.derived)))
+    }
+
+    fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree> {
+        if package::facts(&package.name, blob, &self.derived)?.is_source() {
+            return Err(CranError::NotCompiled { package: package.name.clone() }.into());
         }
+        package::unpack(&package.name, blob, &self.blobs, &self.derived)
     }
 }
