@@ -286,9 +286,12 @@ impl Lock {
 }
 
 impl PlatformLock {
-    /// Returns every package whose file a build needs.
+    /// Returns every package whose file a build needs, each once.
     pub fn inputs(&self) -> impl Iterator<Item = &Package> {
-        self.packages.iter().chain(self.compilation.iter().flat_map(|compilation| &compilation.packages))
+        let compilation = self.compilation.iter().flat_map(|compilation| &compilation.packages);
+        let files: BTreeMap<Digest, &Package> =
+            self.packages.iter().chain(compilation).map(|package| (package.sha256, package)).collect();
+        files.into_values()
     }
 
     /// Returns the packages of one world, in order.

@@ -80,6 +80,16 @@ impl fmt::Display for Failure {
     }
 }
 
+impl CompileError {
+    /// Returns the error to tell: of a step beside compiling its own.
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Other(error) => error,
+            other => other.into(),
+        }
+    }
+}
+
 impl From<Error> for CompileError {
     fn from(error: Error) -> Self {
         Self::Other(error)

@@ -88,7 +88,7 @@ fn lack(line: &str) -> Option<Lack> {
 
 /// Adds to compilers' failures which packages have what they lack, and what to write into the manifest.
 pub(super) fn explain(error: CompileError, manifest: &Manifest, archive: &Archive) -> Error {
-    let CompileError::Failed { mut failures } = error else { return error.into() };
+    let CompileError::Failed { mut failures } = error else { return error.into_error() };
     let file = manifest.path.file_name().unwrap_or_default().to_string_lossy();
     for failure in &mut failures {
         for lack in &failure.lacks {

@@ -41,7 +41,8 @@ pub fn lock(manifest: &Manifest, worlds: &Worlds, archive: &Archive, chosen: &Ch
     let mut packages = tools::resolve(manifest, archive, &plan)?;
     // What a failed compilation lacks is looked up in the archive.
     let results = compile(worlds, &plan, &packages).map_err(|error| failure::explain(error, manifest, archive))?;
-    packages.extend(chosen.headers.iter().cloned());
+    // Debian's are among the compilers already, each for those that need it.
+    packages.extend(chosen.headers.iter().filter(|package| package.kind == PackageKind::R).cloned());
     packages.sort();
     Ok(Some(Compilation { results, packages }))
 }
@@ -60,7 +61,7 @@ fn reproduce(worlds: &Worlds, packages: &[Package], compilation: &Compilation) -
     let debs = compilation.packages.iter().filter(|package| is_header(package));
     let plan = Plan::new(worlds, &packages.iter().chain(headers).chain(debs).collect::<Vec<_>>())?;
     check_platform(worlds, &plan)?;
-    let results = compile(worlds, &plan, &compilation.packages)?;
+    let results = compile(worlds, &plan, &compilation.packages).map_err(CompileError::into_error)?;
     for (name, found) in &results {
         let expected = compilation.results.get(name);
         if expected != Some(found) {

@@ -37,7 +37,7 @@ struct Known<'a> {
 }
 
 impl Plan {
-    /// Looks into the R packages among `packages`.
+    /// Looks into the R packages among `packages`; of two with the same name in R the first counts.
     pub(super) fn new(worlds: &Worlds, packages: &[&Package]) -> Result<Self> {
         if packages.iter().all(|package| package.kind != PackageKind::R) {
             return Ok(Self::default());
@@ -60,7 +60,8 @@ fn look<'a>(worlds: &Worlds, packages: &[&'a Package]) -> Result<BTreeMap<String
     for package in packages {
         let (description, source) = match package.kind {
             PackageKind::R => {
-                let facts = worlds.r_packages().facts(package)?;
+                let file = worlds.fetch(&[(*package).clone()])?.remove(0);
+                let facts = cran::package::facts(&package.name, &file, worlds.derived())?;
                 (facts.description.clone(), facts.is_source())
             }
             PackageKind::Deb if cran::library::is_r_package(&package.name) => {
@@ -73,7 +74,8 @@ fn look<'a>(worlds: &Worlds, packages: &[&'a Package]) -> Result<BTreeMap<String
             _ => continue,
         };
         let name = description.field("Package").unwrap_or_default().to_owned();
-        known.insert(name, Known { package, description, source });
+        // Debian's package of one that a repository has comes along as a dependency, and is hidden by it.
+        known.entry(name).or_insert(Known { package, description, source });
     }
     Ok(known)
 }

@@ -90,7 +90,7 @@ impl<'a> Workshop<'a> {
         let (work, library) = (folder.path().join("work"), folder.path().join("library"));
         fs::create_dir_all(&work)?;
         fs::create_dir_all(&library)?;
-        let source = crate::ecosystem::Ecosystem::fetch(worlds.r_packages(), &job.package)?;
+        let source = worlds.fetch(std::slice::from_ref(&job.package))?.remove(0);
         std::fs::copy(source.path(), work.join(install::SOURCE)).map_err(fs::Error::wrap("copy", source.path()))?;
         fs::write_atomic(&work.join("Makevars"), install::makevars().as_bytes())?;
         let mut binds = vec![
@@ -113,15 +113,15 @@ impl<'a> Workshop<'a> {
         let succeeded = self.execute()?;
         let output = std::fs::read(&self.log).map_err(fs::Error::wrap("read", &self.log)).map_err(Error::from)?;
         let output = String::from_utf8_lossy(&output);
+        // Unpacked sources may be read-only, which a temporary folder does not expect when it goes.
+        fs::remove_tree(&self.folder.path().join("work")).map_err(Error::from)?;
         let native = failure::native(&output);
         if !succeeded || native.is_some() {
             let failures = vec![failure::of(&self.job.package, &output, native, &self.log)];
             return Err(CompileError::Failed { failures });
         }
-        let tree = package::collect(name, &self.folder.path().join("library").join(name), self.worlds.blobs())?;
-        // The mount points of other packages are in the folder, and unpacked sources may be read-only.
-        fs::remove_tree(&self.folder.path().join("work")).map_err(Error::from)?;
-        Ok(tree)
+        let library = self.folder.path().join("library");
+        Ok(package::collect(name, &library.join(name), self.worlds.blobs())?)
     }
 
     /// Runs R, and says whether it succeeded. What it prints goes to the log.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::package::{self, Facts};
+use super::package;
 use super::{CranError, Repository};
 use crate::ecosystem::Ecosystem;
 use crate::error::Result;
@@ -42,11 +42,6 @@ impl RPackages {
     pub fn repositories(&self) -> Result<Vec<Repository>> {
         let listed = super::listed_repositories(&self.manifest.runtime.packages)?;
         Ok(Repository::find(&self.manifest, &listed, &self.configured)?)
-    }
-
-    /// Returns what the file of a locked package says of itself.
-    pub fn facts(&self, package: &Package) -> Result<Facts> {
-        Ok(package::facts(&package.name, &self.fetch(package)?, &self.derived)?)
     }
 
     /// Keeps a package that was compiled, so that it can be unpacked.

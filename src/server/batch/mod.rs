@@ -18,6 +18,7 @@ use self::lane::Lane;
 use super::call::Times;
 use super::data::Payload;
 use super::failure::{Code, Failure};
+use super::trace::Origin;
 use crate::service::{Endpoint, Server};
 
 pub use pace::Pace;
@@ -38,6 +39,8 @@ pub struct Request {
     pub suspect: bool,
     /// When it came.
     pub arrived: Instant,
+    /// Which request of a client it is, for the log.
+    pub origin: Origin,
 }
 
 impl Request {

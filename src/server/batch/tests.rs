@@ -2,11 +2,15 @@
 
 use super::*;
 use crate::server::data::Table;
+use crate::server::trace::Origin;
 
 fn request(endpoint: usize, rows: usize) -> (Request, oneshot::Receiver<Answer>) {
     let (answer, receiver) = oneshot::channel();
     let payload = Payload::Table(Table { rows, columns: Vec::new() });
-    (Request { endpoint, payload, answer, suspect: false, arrived: Instant::now() }, receiver)
+    (
+        Request { endpoint, payload, answer, suspect: false, arrived: Instant::now(), origin: Origin::default() },
+        receiver,
+    )
 }
 
 fn rows(batch: &[Request]) -> Vec<usize> {
@@ -96,7 +100,16 @@ fn a_merged_call_keeps_to_its_bytes() {
     for _ in 0..5 {
         let (answer, receiver) = oneshot::channel();
         let payload = Payload::Tensor(values(&[0; 4]));
-        queue.push(Request { endpoint: 0, payload, answer, suspect: false, arrived: Instant::now() }).unwrap();
+        queue
+            .push(Request {
+                endpoint: 0,
+                payload,
+                answer,
+                suspect: false,
+                arrived: Instant::now(),
+                origin: Origin::default(),
+            })
+            .unwrap();
         waiting.push(receiver);
     }
     assert_eq!([take(&queue).len(), take(&queue).len(), take(&queue).len()], [2, 2, 1]);

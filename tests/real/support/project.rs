@@ -95,6 +95,17 @@ pub fn tiny_r() -> &'static Prepared {
     })
 }
 
+/// Returns a service in R with models of several frameworks, and with maps.
+pub fn many_r() -> &'static Prepared {
+    static MANY_R: OnceLock<Prepared> = OnceLock::new();
+    MANY_R.get_or_init(|| {
+        Prepared::new("many-r", |folder| {
+            place(&folder.join("manifest.yaml"), include_bytes!("many-r/manifest.yaml"));
+            place(&folder.join("service.R"), include_bytes!("many-r/service.R"));
+        })
+    })
+}
+
 /// Returns a service in R whose packages are compiled: xml2 and curl, which need libraries of the system, and later, which
 /// needs Rcpp. Their repository is made of Debian's source packages.
 pub fn compiled_r() -> &'static Prepared {

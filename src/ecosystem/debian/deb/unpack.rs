@@ -250,6 +250,8 @@ mod tests {
             CONTROL.replace("1.0-1", "1.0-2"),
             CONTROL.replace("amd64", "arm64"),
             CONTROL.replace("Version: 1.0-1\n", ""),
+            CONTROL.replace("1.0-1", "1.0-1\n Package: other"),
+            CONTROL.replace("demo", "demo\n Status: deinstall ok config-files"),
             format!("{CONTROL}\nPackage: second\n"),
             CONTROL.replace("demo", "../demo"),
             String::new(),
