@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mlpack::server::batch::{Limits, Queue, Request};
 use mlpack::server::data::{Payload, Tensor};
+use mlpack::server::trace::Origin;
 use mlpack::service::Dtype;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -73,7 +74,9 @@ impl Policy for Mlpack {
         let (answer, receiver) = oneshot::channel();
         self.answers.push(receiver);
         // Whoever is refused is not heard of again, and so counts as not answered.
-        let _ = self.queue.push(Request { endpoint: 0, payload, answer, suspect: false, arrived: self.at(now) });
+        let origin = Origin::default();
+        let _ =
+            self.queue.push(Request { endpoint: 0, payload, answer, suspect: false, arrived: self.at(now), origin });
     }
 
     fn next(&mut self, now: f64) -> Turn {

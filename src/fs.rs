@@ -3,7 +3,7 @@
 //! The rest of the library calls these in place of `std::fs`, so that no message ever says just "No such file".
 
 use std::fs::{File, Metadata};
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Diagnose, Exit};
@@ -123,15 +123,44 @@ pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_dir_all(folder)?;
-    let wrap = || Error::wrap("write", path);
-    let mut file = tempfile::Builder::new().prefix(".mlpack-").tempfile_in(folder).map_err(wrap())?;
-    file.write_all(bytes).map_err(wrap())?;
-    file.as_file().sync_all().map_err(wrap())?;
-    set_mode(file.path(), mode)?;
-    file.persist(path).map_err(|error| Error { action: "write", path: path.to_owned(), source: error.error })?;
-    Ok(())
+    let mut file = Replacement::new(path)?;
+    file.write_all(bytes).map_err(Error::wrap("write", path))?;
+    file.persist(mode)
+}
+
+/// A file that takes another's place in one step, once it is whole; until then nobody sees it.
+pub struct Replacement {
+    path: PathBuf,
+    file: tempfile::NamedTempFile,
+}
+
+impl Replacement {
+    /// Begins a file that is to stand at `path`; missing folders are made.
+    pub fn new(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        create_dir_all(folder)?;
+        let file = tempfile::Builder::new().prefix(".mlpack-").tempfile_in(folder);
+        Ok(Self { path: path.to_owned(), file: file.map_err(Error::wrap("write", path))? })
+    }
+
+    /// Puts the file in its place, with these permissions.
+    pub fn persist(self, mode: u32) -> Result<()> {
+        let Self { path, file } = self;
+        file.as_file().sync_all().map_err(Error::wrap("write", &path))?;
+        set_mode(file.path(), mode)?;
+        file.persist(&path).map_err(|error| Error { action: "write", path, source: error.error })?;
+        Ok(())
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Sets a file's permission bits.

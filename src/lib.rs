@@ -11,7 +11,8 @@
 //! [`image`] ties them together, and [`registry`] sends them away. [`sandbox`] runs a program inside such a tree, and
 //! [`vendor`] keeps what a lock names for the day when its mirrors have moved on.
 //!
-//! [`server`] is the other half: the program inside the image. The two halves share [`service`], and nothing else.
+//! [`server`] is the other half: the program inside the image. The two halves share [`service`], and nothing else. [`client`] calls a
+//! running server, of which it knows the address alone.
 
 pub mod digest;
 pub mod service;
@@ -20,6 +21,8 @@ pub mod service;
 pub mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
+pub mod client;
 #[cfg(feature = "cli")]
 pub mod compile;
 #[cfg(feature = "cli")]

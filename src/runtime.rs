@@ -20,6 +20,7 @@ const FOLDERS: [(&str, &str, Files); 2] = [
         include_str!("../runtimes/python/runtime.yaml"),
         &[
             ("worker.py", include_str!("../runtimes/python/worker.py")),
+            ("dataframes.py", include_str!("../runtimes/python/dataframes.py")),
             ("errors.py", include_str!("../runtimes/python/errors.py")),
             ("forking.py", include_str!("../runtimes/python/forking.py")),
             ("frames.py", include_str!("../runtimes/python/frames.py")),

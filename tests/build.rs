@@ -15,6 +15,7 @@ use mlpack::image::validate::validate;
 use mlpack::lock::Lock;
 use support::deb::{deb, deb_with};
 use support::debian::{DAY, Demo, Release, now, stanza};
+use support::program::{AMD64, ARM64, static_program};
 
 /// What a Python image begins with, by the runtime's description.
 const PACKAGES: [&str; 11] = [
@@ -43,33 +44,6 @@ endpoints:
 platforms: [linux/amd64]
 ";
 
-const AMD64: u16 = 62;
-const ARM64: u16 = 183;
-
-/// The smallest static program: a header and one segment.
-fn program(machine: u16) -> Vec<u8> {
-    let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
-    bytes.resize(16, 0);
-    for half in [2, machine] {
-        bytes.extend(half.to_le_bytes());
-    }
-    bytes.extend(1_u32.to_le_bytes());
-    for word in [0x40_0078_u64, 64, 0] {
-        bytes.extend(word.to_le_bytes());
-    }
-    bytes.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 1, 0, 0, 0] {
-        bytes.extend(half.to_le_bytes());
-    }
-    for number in [1_u32, 5] {
-        bytes.extend(number.to_le_bytes());
-    }
-    for word in [0_u64, 0x40_0000, 0x40_0000, 120, 120, 4096] {
-        bytes.extend(word.to_le_bytes());
-    }
-    bytes
-}
-
 /// A project, the archive that it is built from, and folders for homes.
 struct Fixture {
     folder: tempfile::TempDir,
@@ -86,7 +60,7 @@ impl Fixture {
             demo.put(&format!("pool/{name}_1_amd64.deb"), deb);
         }
         let fixture = Self { folder: tempfile::tempdir().unwrap(), demo, packages: index };
-        fixture.write("server", &program(AMD64));
+        fixture.write("server", &static_program(AMD64));
         fixture.write("project/manifest.yaml", MANIFEST.as_bytes());
         fixture.write("project/service.py", b"class Demo: pass\n");
         fixture.write("project/code/a/b.py", b"x = 1\n");
@@ -274,7 +248,7 @@ fn two_manifests_of_one_folder_have_a_lock_each() {
 #[test]
 fn each_platform_gets_the_server_that_is_made_for_it() {
     let fixture = Fixture::new();
-    fixture.write("arm64", &program(ARM64));
+    fixture.write("arm64", &static_program(ARM64));
     let line = fixture.build("home", &[]);
     let servers = [fixture.path("arm64"), fixture.path("server")].map(|path| path.display().to_string()).join(":");
     let mut command = fixture.command("project", "home", &["build", "--locked"]);
@@ -457,4 +431,29 @@ fn the_layers_of_an_image_say_what_they_hold_and_for_what() {
     assert_eq!(named, expected);
     let (_, table, _) = fixture.run("project", "home", &["inspect", "--layers", "demo:1.0.0"]);
     assert!(table.starts_with("LAYER") && table.contains("\n  7 other packages "), "{table}");
+}
+
+#[test]
+fn a_server_for_another_processor_lies_beside_mlpack() {
+    let fixture = Fixture::new();
+    let mlpack = fixture.path("bin/mlpack");
+    fixture.write("bin/mlpack-server", &static_program(AMD64));
+    std::fs::copy(env!("CARGO_BIN_EXE_mlpack"), &mlpack).unwrap();
+    let lock = || {
+        let given = fixture.command("project", "home", &["lock", "--platform", "linux/arm64"]);
+        let mut command = Command::new(&mlpack);
+        command.current_dir(given.get_current_dir().unwrap()).args(given.get_args());
+        command.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?)))).env_remove("MLPACK_SERVER");
+        outcome(&mut command)
+    };
+    let (code, _, messages) = lock();
+    assert_eq!(code, 1, "{messages}");
+    assert!(messages.contains("error: there is no mlpack-server for linux/arm64 at `"), "{messages}");
+    assert!(messages.contains("bin/mlpack-server-aarch64`\nhint: build it with `sh runtimes/build-server.sh aarch64`"));
+    fixture.write("bin/mlpack-server-aarch64", &static_program(AMD64));
+    assert!(lock().2.contains("mlpack-server-aarch64` is not a static program for linux/arm64\nhint: build it"));
+    fixture.write("bin/mlpack-server-aarch64", &static_program(ARM64));
+    // The demo archive has packages for amd64 alone.
+    let (code, _, messages) = lock();
+    assert!(code != 0 && !messages.contains("mlpack-server"), "{messages}");
 }

@@ -1,7 +1,10 @@
 //! The Debian archive against a small signed one, whole and under attack.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
+use base64::Engine as _;
 use mlpack::digest::Digest;
 use mlpack::ecosystem::debian::Root;
 use mlpack::error::{Error, Exit};
@@ -112,6 +115,50 @@ fn a_release_file_counts_only_as_it_was_signed() {
     refuses(|demo| change(demo, &|text| format!("Codename: x\n{text}")), "text outside of its signed part, at line 1");
     refuses(|demo| change(demo, &|text| format!("{text}{text}")), "more than one signed part");
     refuses(|demo| change(demo, &|text| text.replace("\nDate", "\r\nDate")), "malformed: it has control characters");
+}
+
+/// Splits a release file before its signature.
+fn split_signature(message: &str) -> (&str, &str) {
+    message.split_at(message.find("-----BEGIN PGP SIGNATURE-----").unwrap())
+}
+
+#[test]
+fn the_signature_of_another_release_file_does_not_count() {
+    let swap = |demo: &mut Demo| {
+        let other = demo.text(&in_release("demo-updates"));
+        demo.change(&in_release("demo"), |text| format!("{}{}", split_signature(text).0, split_signature(&other).1));
+    };
+    refuses(swap, "is not what the key");
+}
+
+#[test]
+fn one_good_signature_is_enough_and_bad_ones_are_not() {
+    let both = |demo: &Demo, stranger: &Demo| {
+        let text = demo.prepare(&Release::new("demo"));
+        let [ours, theirs] = [demo, stranger].map(|signer| signer.sign(&text, HashAlgorithm::Sha512));
+        let armor = |message: &str| split_signature(message).1.to_owned();
+        (ours.clone(), armor(&ours), armor(&theirs))
+    };
+    let (demo, stranger) = (demo(), Demo::new("", ""));
+    let (message, ours, theirs) = both(&demo, &stranger);
+    demo.put(&in_release("demo"), message.replace(&ours, &theirs).as_bytes());
+    assert_refused(&demo.open(&[], false).err().unwrap(), "is signed by unknown keys only: ");
+    // Changed, it is what neither signed, however many signatures there are.
+    let changed = message.replace(&ours, &join(&theirs, &ours)).replace("Codename: demo\n", "Codename: demo\nX: y\n");
+    demo.put(&in_release("demo"), changed.as_bytes());
+    assert_refused(&demo.open(&[], false).err().unwrap(), "is not what the key");
+    demo.put(&in_release("demo"), message.replace(&ours, &join(&theirs, &ours)).as_bytes());
+    assert!(demo.open(&[], false).is_ok());
+}
+
+/// Puts the packets of two armoured signatures into one armour, as archives with two keys do.
+fn join(first: &str, second: &str) -> String {
+    let packets = |armor: &str| {
+        let body = armor.split_once("\n\n").unwrap().1.lines().take_while(|line| !line.starts_with(['=', '-']));
+        base64::engine::general_purpose::STANDARD.decode(body.collect::<String>()).unwrap()
+    };
+    let packets = base64::engine::general_purpose::STANDARD.encode([packets(first), packets(second)].concat());
+    format!("-----BEGIN PGP SIGNATURE-----\n\n{packets}\n-----END PGP SIGNATURE-----\n")
 }
 
 #[test]

@@ -2,7 +2,7 @@
 # Runs all tests. On a bare Debian with Rust, as root, it installs what they need from Debian's packages.
 set -eu
 cd "$(dirname "$0")/.."
-needs="apache2-utils bubblewrap busybox-static ca-certificates clang curl docker-registry docker.io faketime git libdpkg-perl mmdebstrap openssl podman python3 python3-apt python3-jsonschema python3-pip python3-venv runc skopeo umoci"
+needs="apache2-utils bubblewrap busybox-static ca-certificates chromium chromium-driver clang curl docker-registry docker.io faketime git libdpkg-perl mmdebstrap openssl podman python3 python3-apt python3-jsonschema python3-pip python3-venv qemu-user-static runc skopeo umoci valgrind"
 missing=""
 for package in $needs; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

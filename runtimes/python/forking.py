@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from .frames import REPLIES, REQUESTS, send
+from .frames import REPLIES, REQUESTS, header, send
 
 # Each pipe of a worker: its name in the message, how it is opened, and its place.
 PIPES = (
@@ -44,16 +44,16 @@ def fork(message):
         left = left_behind()
         ends = [(os.open(message[name], flags), place) for name, flags, place in PIPES]
         if os.fork():
-            send({"type": "forked", "left": left})
+            send(header("forked", left=left))
             os._exit(0)
     except OSError as error:
-        send({"type": "failed", "message": str(error)})
+        send(header("failed", message=str(error)))
         os._exit(1)
     for end, place in ends:
         os.dup2(end, place, inheritable=place < REQUESTS)
         os.close(end)
     reseed()
-    send({"type": "ready", "pid": os.getpid()})
+    send(header("ready", pid=os.getpid()))
 
 
 def left_behind():

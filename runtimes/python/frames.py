@@ -6,6 +6,10 @@ import struct
 
 REQUESTS, REPLIES = 3, 4
 FIRST_READ = 1 << 16
+LENGTHS = struct.Struct("<II")
+MOST_KNOWN, LONGEST_KNOWN = 1024, 512
+
+known_headers = {}
 
 
 def read_more(data, length):
@@ -28,14 +32,30 @@ def read_frame():
         return None
     if len(data) < 8:
         data = bytes(read_more(data, 8))
-    header, body = struct.unpack_from("<II", data)
-    length = 8 + header + body
-    buffer = bytearray(data) if len(data) == length else read_more(data, length)
-    return json.loads(buffer[8:8 + header]), buffer, 8 + header
+    head, body = LENGTHS.unpack_from(data)
+    end = 8 + head
+    buffer = bytearray(data) if len(data) == end + body else read_more(data, end + body)
+    return parse_header(buffer[8:end]), buffer, end
 
 
-def send(header, body=b""):
-    text = json.dumps(header).encode()
-    data = memoryview(struct.pack("<II", len(text), len(body)) + text + body)
+def parse_header(text):
+    """Parses a header. Those of calls are few and come again, and are not worth reading as JSON anew."""
+    text = bytes(text)
+    parsed = known_headers.get(text)
+    if parsed is None:
+        parsed = json.loads(text)
+        if len(text) < LONGEST_KNOWN and len(known_headers) < MOST_KNOWN:
+            known_headers[text] = parsed
+    return parsed
+
+
+def header(message, /, **members):
+    """Returns the header of a message of this type."""
+    return json.dumps({"type": message, **members}).encode()
+
+
+def send(head, body=b""):
+    """Writes a frame; `head` is what `header` returns."""
+    data = memoryview(LENGTHS.pack(len(head), len(body)) + head + body)
     while data:
         data = data[os.write(REPLIES, data):]

@@ -4,12 +4,13 @@ import io
 
 from . import libraries
 from .errors import InputError, OutputError
+from .frames import header
 
 
 class ImageReader:
     """Turns a body into a picture, or into bytes."""
 
-    def read(self, header, buffer, offset):
+    def read(self, call, buffer, offset):
         data = bytes(buffer[offset:])
         if libraries.pillow is None:
             return data
@@ -26,13 +27,14 @@ class ImageWriter:
 
     def __init__(self, media_type):
         self.form = media_type.split("/")[1].upper()
+        self.head = header("result")
 
     def write(self, result, rows):
         try:
             if not hasattr(result, "save"):
-                return {}, bytes(memoryview(result))
+                return self.head, bytes(memoryview(result))
             file = io.BytesIO()
             result.save(file, self.form)
-            return {}, file.getvalue()
+            return self.head, file.getvalue()
         except (TypeError, ValueError, OSError) as error:
             raise OutputError(f"the result is no picture: {error}") from error

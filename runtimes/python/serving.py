@@ -2,6 +2,7 @@
 
 import gc
 import importlib.util
+import json
 import os
 import sys
 import time
@@ -9,7 +10,7 @@ import traceback
 
 from .errors import OutputError
 from .forking import fork
-from .frames import REPLIES, REQUESTS, read_frame, send
+from .frames import REPLIES, REQUESTS, header, read_frame, send
 from .images import ImageReader, ImageWriter
 from .libraries import import_libraries
 from .tables import TableReader, TableWriter
@@ -80,13 +81,18 @@ def stages_of(service, name, data):
 def run(stages, value):
     """Returns what the last function makes of the value, and how long each took where there are several."""
     if len(stages) == 1:
-        return stages[0][1](value), {}
+        return stages[0][1](value), None
     times = {}
     for stage, method in stages:
         start = time.perf_counter_ns()
         value = method(value)
         times[stage] = (time.perf_counter_ns() - start) // 1000
-    return value, {"stages": times}
+    return value, times
+
+
+def with_times(head, times):
+    """Adds the times to a result's header."""
+    return head if times is None else head[:-1] + b',"stages":%s}' % json.dumps(times).encode()
 
 
 def is_refusal(error):
@@ -94,19 +100,24 @@ def is_refusal(error):
     return any(kind.__name__ == "InputError" for kind in type(error).__mro__)
 
 
-def answer(endpoints, header, buffer, offset):
-    source, stages, sink = endpoints[header["endpoint"]]
+def answer(endpoints, call, buffer, offset):
+    """Returns the header and body of the answer to a call."""
+    source, stages, sink = endpoints[call["endpoint"]]
     try:
-        result, times = run(stages, source.read(header, buffer, offset))
-        description, body = sink.write(result, header.get("rows", 1))
-        return {"type": "result", **description, **times}, body
+        result, times = run(stages, source.read(call, buffer, offset))
+        head, body = sink.write(result, call.get("rows", 1))
+        return with_times(head, times), body
     except OutputError as error:
-        return {"type": "error", "kind": "output", "message": str(error)}, b""
+        return failure("output", str(error))
     except Exception as error:
         if is_refusal(error):
-            return {"type": "error", "kind": "input", "message": str(error)}, b""
+            return failure("input", str(error))
         traceback.print_exc()
-        return {"type": "error", "kind": "model", "message": type(error).__name__}, b""
+        return failure("model", type(error).__name__)
+
+
+def failure(kind, message):
+    return header("error", kind=kind, message=message), b""
 
 
 def main():
@@ -119,12 +130,12 @@ def main():
         endpoints = load(message)
     except Exception as error:
         traceback.print_exc()
-        send({"type": "failed", "message": f"{type(error).__name__}: {error}"})
+        send(header("failed", message=f"{type(error).__name__}: {error}"))
         return
     # What is loaded stays: looking through it for garbage during calls would be time lost.
     gc.collect()
     gc.freeze()
-    send({"type": "ready"})
+    send(header("ready"))
     while (frame := read_frame()) is not None:
         if frame[0]["type"] == "fork":
             fork(frame[0])

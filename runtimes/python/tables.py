@@ -6,6 +6,7 @@ import operator
 import struct
 
 from . import libraries
+from .dataframes import frame_maker
 from .errors import OutputError
 
 FORMATS = {"integer": "q", "number": "d", "boolean": "B", "date": "i", "datetime": "q", "category": "i"}
@@ -30,34 +31,37 @@ class TableReader:
     """Turns the columns of a body into a data frame, or into a dict of lists."""
 
     def __init__(self, columns):
-        self.columns = columns
+        self.columns = [prepared(column) for column in columns]
         self.names = [column["name"] for column in columns]
         plain = all(column["type"] == "number" and not column["nullable"] for column in columns)
-        # Columns of one type lie next to each other: one block, which a data frame takes as it is.
-        self.block = libraries.pandas is not None and plain
-        self.index = libraries.pandas.Index(self.names) if libraries.pandas is not None else None
+        # Columns of one type lie next to each other: one array, which a data frame takes as it is.
+        self.arrays = self.matrix if libraries.pandas is not None and plain else self.each
+        if libraries.pandas is not None:
+            # A row of zeros is one for all types: empty texts, first levels, missing values.
+            self.make = frame_maker(self.names, self.arrays(bytearray(32 * len(columns)), 0, 1))
 
-    def read(self, header, buffer, offset):
-        rows = header["rows"]
-        if self.block:
-            values = libraries.numpy.frombuffer(buffer, "<f8", rows * len(self.names), offset)
-            return libraries.pandas.DataFrame(values.reshape(len(self.names), rows).T, columns=self.index, copy=False)
+    def read(self, call, buffer, offset):
+        rows = call["rows"]
+        arrays = self.arrays(buffer, offset, rows)
+        return dict(zip(self.names, arrays)) if libraries.pandas is None else self.make(arrays, rows)
+
+    def matrix(self, buffer, offset, rows):
+        values = libraries.numpy.frombuffer(buffer, "<f8", rows * len(self.names), offset)
+        return [values.reshape(len(self.names), rows)]
+
+    def each(self, buffer, offset, rows):
         arrays = []
         for column in self.columns:
             values, offset = read_column(column, buffer, offset, rows)
             arrays.append(values)
-        if libraries.pandas is None:
-            return dict(zip(self.names, arrays))
-        return frame(arrays, self.index, rows)
+        return arrays
 
 
-def frame(arrays, index, rows):
-    """Returns the data frame of the arrays, by the short way where this version of pandas has it."""
-    try:
-        range_index = libraries.pandas.RangeIndex(rows)
-        return libraries.pandas.DataFrame._from_arrays(arrays, index, range_index, verify_integrity=False)
-    except (AttributeError, TypeError):
-        return libraries.pandas.DataFrame(dict(zip(index, arrays)), copy=False)
+def prepared(column):
+    """Returns the column with its levels as pandas wants them."""
+    if libraries.pandas is None or column["type"] != "category":
+        return column
+    return {**column, "dtype": libraries.pandas.CategoricalDtype(column["enum"])}
 
 
 def read_column(column, buffer, offset, rows):
@@ -108,7 +112,7 @@ def array_column(column, values, mask):
         return libraries.pandas.arrays.BooleanArray(values.astype(bool), mask) if some else values.astype(bool)
     if kind == "category":
         codes = values if mask is None else libraries.numpy.where(mask, -1, values)
-        return libraries.pandas.Categorical.from_codes(codes, categories=column["enum"])
+        return libraries.pandas.Categorical.from_codes(codes, dtype=column["dtype"])
     unit = "datetime64[s]" if kind == "date" else "datetime64[us]"
     times = values.astype("datetime64[D]" if kind == "date" else "datetime64[us]").astype(unit)
     if mask is not None:
@@ -150,7 +154,7 @@ class TableWriter:
             if len(value) != rows:
                 raise OutputError(f"column `{column['name']}` has {len(value)} rows, the first one has {rows}")
             body.append(write_column(column, value))
-        return {"rows": rows}, b"".join(body)
+        return b'{"type":"result","rows":%d}' % rows, b"".join(body)
 
     def by_name(self, result):
         if libraries.pandas is not None and isinstance(result, libraries.pandas.DataFrame):

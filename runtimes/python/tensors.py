@@ -7,6 +7,7 @@ import struct
 
 from . import libraries
 from .errors import OutputError
+from .frames import header
 from .tables import encoded
 
 DTYPES = {
@@ -21,8 +22,8 @@ class TensorReader:
     def __init__(self, dtype):
         self.form = DTYPES[dtype]
 
-    def read(self, header, buffer, offset):
-        shape = header["shape"]
+    def read(self, call, buffer, offset):
+        shape = call["shape"]
         if libraries.numpy is not None:
             return libraries.numpy.frombuffer(buffer, "<" + self.form, math.prod(shape), offset).reshape(shape)
         values = iter(struct.unpack_from(f"<{math.prod(shape)}{self.form}", buffer, offset))
@@ -39,7 +40,7 @@ class PlainReader:
     def __init__(self, kind):
         self.convert = {"json": json.loads, "text": lambda body: str(body, "utf-8"), "binary": bytes}[kind]
 
-    def read(self, header, buffer, offset):
+    def read(self, call, buffer, offset):
         return self.convert(buffer[offset:])
 
 
@@ -54,7 +55,7 @@ class TensorWriter:
         try:
             if libraries.numpy is not None:
                 values = libraries.numpy.asarray(result).astype("<" + self.form, casting="same_kind", copy=False)
-                return {"shape": list(values.shape)}, values.tobytes()
+                return header("result", shape=values.shape), values.tobytes()
             shape, values = [], result
             while isinstance(values, (list, tuple)):
                 shape.append(len(values))
@@ -62,7 +63,7 @@ class TensorWriter:
             flat = result if shape else [result]
             for _ in shape[1:]:
                 flat = [value for part in flat for value in part]
-            return {"shape": shape}, struct.pack(f"<{len(flat)}{self.form}", *flat)
+            return header("result", shape=shape), struct.pack(f"<{len(flat)}{self.form}", *flat)
         except (TypeError, ValueError, struct.error) as error:
             raise OutputError(f"the result is no tensor of {self.dtype}: {error}") from error
 
@@ -72,12 +73,14 @@ class PlainWriter:
 
     def __init__(self, kind):
         self.kind = kind
+        self.head = header("result")
 
     def write(self, result, rows):
         try:
             if self.kind == "json":
-                return {}, json.dumps(result, allow_nan=False, ensure_ascii=False, default=as_json).encode()
-            return {}, encoded(result) if self.kind == "text" else bytes(memoryview(result))
+                text = json.dumps(result, allow_nan=False, ensure_ascii=False, default=as_json)
+                return self.head, text.encode()
+            return self.head, encoded(result) if self.kind == "text" else bytes(memoryview(result))
         except (TypeError, ValueError) as error:
             raise OutputError(f"the result is no {self.kind}: {error}") from error
 

@@ -1,6 +1,7 @@
 //! The command line: the only code that prints, reads the environment, or knows clap. One subcommand a file.
 
 mod build;
+mod call;
 mod gc;
 mod images;
 mod init;
@@ -43,6 +44,7 @@ enum Command {
     Build(build::Build),
     Serve(serve::Serve),
     Vendor(vendor::Vendor),
+    Call(call::Call),
     Push(push::Push),
     Pull(push::Pull),
     Login(login::Login),
@@ -88,6 +90,7 @@ fn run(command: Command, terminal: &Terminal) -> Result<()> {
         Command::Build(command) => command.run(terminal),
         Command::Serve(command) => command.run(terminal),
         Command::Vendor(command) => command.run(terminal),
+        Command::Call(command) => command.run(terminal),
         Command::Push(command) => command.run(terminal),
         Command::Pull(command) => command.run(terminal),
         Command::Login(command) => command.run(terminal),

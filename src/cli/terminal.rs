@@ -81,6 +81,11 @@ impl Terminal {
         &self.report
     }
 
+    /// Whether standard output is for JSON lines.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints the command's result: `text` as it is, or `value` as the final JSON object with `--json`.
     ///
     /// Fails where standard output cannot be written to; a reader that went away is no failure.

@@ -52,7 +52,7 @@ pub fn unpack(worlds: &Worlds, lock: &PlatformLock) -> Result<Vec<Unpacked>> {
     if let Some(compilation) = &lock.compilation {
         reproduce(worlds, &lock.packages, compilation)?;
     }
-    worlds.unpack(&lock.packages)
+    worlds.unpack_whole(&lock.packages)
 }
 
 /// Makes sure that `worlds` can unpack the sources among `packages`.

@@ -23,8 +23,12 @@ pub trait Ecosystem: Sync + Send {
     /// Returns a package's file, from the cache or the network, verified against the lock.
     fn fetch(&self, package: &Package) -> Result<Blob>;
 
+    /// Returns what [`unpack`](Self::unpack) gave before, without the package's file; whether the content store still has
+    /// all that the tree refers to is for the caller to see.
+    fn known(&self, package: &Package) -> Result<Option<Tree>>;
+
     /// Returns the files that a package installs, as they shall stand in the image, with its record for scanners.
     ///
-    /// The bytes go into the content store once; a second call is cheap.
+    /// The bytes go into the content store once.
     fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree>;
 }

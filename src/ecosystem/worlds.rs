@@ -13,11 +13,12 @@ use super::pypi::{self, Requirements, Wheels};
 use super::{Ecosystem, cran};
 use crate::digest::Digest;
 use crate::elf::{self, Object};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Report;
 use crate::fetch::derived::Derived;
 use crate::fetch::http::Http;
-use crate::fetch::{Blob, BlobStore, Home};
+use crate::fetch::{Blob, BlobStore, Home, pack};
+use crate::fs;
 use crate::layer::tree::{Tree, TreePath};
 use crate::lock::{Package, PackageKind, Release};
 use crate::manifest::{Manifest, Packages, Scripts};
@@ -161,19 +162,44 @@ impl Worlds {
         self.world(package.kind)?.fetch(package)
     }
 
-    /// Fetches and unpacks packages, several at a time, in the order given.
+    /// Returns packages with their files, in the order given. What was not unpacked before is fetched and unpacked, several
+    /// at a time.
     pub fn unpack(&self, packages: &[Package]) -> Result<Vec<Unpacked>> {
-        let blobs = self.fetch(packages)?;
-        let unpack = |(package, blob): (&Package, _)| {
-            let tree = self.world(package.kind)?.unpack(package, blob)?;
-            Ok(Unpacked { package: package.clone(), tree })
+        self.unpack_unless(packages, pack::is_there)
+    }
+
+    /// The same, and whatever the content store has of them is read and found undamaged.
+    pub fn unpack_whole(&self, packages: &[Package]) -> Result<Vec<Unpacked>> {
+        self.unpack_unless(packages, pack::is_whole)
+    }
+
+    /// Unpacks those packages of which no tree is known that `is_kept` by the content store.
+    fn unpack_unless(
+        &self,
+        packages: &[Package],
+        is_kept: impl Fn(&BlobStore, &Tree) -> fs::Result<bool> + Sync,
+    ) -> Result<Vec<Unpacked>> {
+        let known = |package: &Package| match self.world(package.kind)?.known(package)? {
+            Some(tree) if is_kept(&self.blobs, &tree)? => Ok(Some(tree)),
+            _ => Ok::<_, Error>(None),
         };
-        packages.par_iter().zip(&blobs).map(unpack).collect()
+        let known: Vec<Option<Tree>> = packages.par_iter().map(known).collect::<Result<_>>()?;
+        let absent = packages.iter().zip(&known).filter(|(_, tree)| tree.is_none());
+        let absent: Vec<Package> = absent.map(|(package, _)| package.clone()).collect();
+        let blobs = self.fetch(&absent)?;
+        let unpack = |(package, blob): (&Package, _)| self.world(package.kind)?.unpack(package, blob);
+        let trees: Vec<Tree> = absent.par_iter().zip(&blobs).map(unpack).collect::<Result<_>>()?;
+        let mut trees = trees.into_iter();
+        let unpacked = |(package, known): (&Package, Option<Tree>)| {
+            let tree = known.or_else(|| trees.next()).expect("what is not known was unpacked");
+            Unpacked { package: package.clone(), tree }
+        };
+        Ok(packages.iter().zip(known).map(unpacked).collect())
     }
 
     /// Returns what the maintainer scripts of the unpacked Debian packages would make; `user` is the account's number.
     pub fn configure(&self, unpacked: &[Unpacked], user: u32, scripts: Scripts) -> Result<configure::Configured> {
-        let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
+        let debs = unpacked.par_iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
         let debs: Vec<_> =
             debs.map(|deb| Ok((deb.package.clone(), self.debs.open(&deb.package)?))).collect::<Result<_>>()?;
         let denies_scripts = scripts == Scripts::Deny;

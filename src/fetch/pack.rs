@@ -3,7 +3,7 @@
 //! Decompressing a package is slow and its files are many; a pack is decompressed once, is one file on disk, and gives
 //! each file's bytes by position.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{self, BufReader, Cursor, Read, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 
@@ -71,17 +71,32 @@ impl PackWriter {
 
 /// Whether all packs that hold a tree's contents are in the store, undamaged. A damaged one is removed.
 pub fn is_whole(store: &BlobStore, tree: &Tree) -> fs::Result<bool> {
-    let pack = |node: &Node| match node.content()?.source {
-        Source::Pack { pack, .. } => Some(pack),
-        _ => None,
-    };
-    let packs: BTreeSet<Digest> = tree.iter().filter_map(|(_, node)| pack(node)).collect();
-    for pack in packs {
-        if store.get(&pack)?.is_none() {
+    for pack in packs(tree).keys() {
+        if store.get(pack)?.is_none() {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether all packs that hold a tree's contents are in the store and long enough. Damage within shows when they are read.
+pub fn is_there(store: &BlobStore, tree: &Tree) -> fs::Result<bool> {
+    let is_there = |(pack, length): (&Digest, &u64)| {
+        fs::metadata(&store.path(pack)).is_ok_and(|metadata| metadata.is_file() && metadata.len() >= *length)
+    };
+    Ok(packs(tree).iter().all(is_there))
+}
+
+/// Returns the packs that hold a tree's contents, with how long each must be.
+fn packs(tree: &Tree) -> BTreeMap<Digest, u64> {
+    let mut packs = BTreeMap::new();
+    for content in tree.iter().filter_map(|(_, node)| node.content()) {
+        if let Source::Pack { pack, offset } = content.source {
+            let length: &mut u64 = packs.entry(pack).or_default();
+            *length = (*length).max(offset + content.length);
+        }
+    }
+    packs
 }
 
 /// Reads a file's content. A pack whose bytes turn out to be others is removed: the next build makes it again.

@@ -19,6 +19,7 @@ use super::listen::connections::Connections;
 use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
+use super::trace::Tracer;
 use super::worker::template::Template;
 use crate::service::{Service, openapi};
 
@@ -51,6 +52,8 @@ pub struct App {
     pub auth: Option<Arc<Auth>>,
     /// Which web pages may call from a browser.
     pub origins: Option<Origins>,
+    /// Records traces, where they are wanted.
+    pub tracer: Option<Arc<Tracer>>,
     /// How many workers there should be.
     pub workers: usize,
     /// The paths that Vertex AI calls.
@@ -86,7 +89,7 @@ impl App {
         }
         Ok(Self {
             openapi: document.to_string().into(),
-            metrics: Metrics::new(endpoints.len()),
+            metrics: Metrics::new(endpoints.len(), workers),
             endpoints,
             queue,
             caches: service
@@ -100,6 +103,7 @@ impl App {
             limits,
             auth: auth.map(Arc::new),
             origins: options.origins.clone(),
+            tracer: options.traces.clone().map(|settings| Arc::new(Tracer::new(settings, &service))),
             workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),

@@ -12,6 +12,7 @@ use super::batch::{Answer, Request};
 use super::cache::Key;
 use super::data::Payload;
 use super::failure::{Code, Failure};
+use super::trace::Origin;
 
 /// A result, and where it came from.
 #[derive(Debug)]
@@ -100,7 +101,13 @@ impl Sources {
 }
 
 /// Calls the endpoint; `deadline` covers the time in the queue.
-pub async fn call(app: &App, endpoint: usize, input: Payload, deadline: Instant) -> Result<Outcome, Failure> {
+pub async fn call(
+    app: &App,
+    endpoint: usize,
+    input: Payload,
+    deadline: Instant,
+    origin: Origin,
+) -> Result<Outcome, Failure> {
     let rows = input.rows();
     let memory = app.caches[endpoint].as_ref().map(|cache| (cache, Key::new(&input)));
     if let Some((cache, key)) = &memory {
@@ -110,7 +117,7 @@ pub async fn call(app: &App, endpoint: usize, input: Payload, deadline: Instant)
             return Ok(Outcome { payload, source: Source::Cache });
         }
     }
-    match ask(app, endpoint, input, deadline).await {
+    match ask(app, endpoint, input, deadline, origin).await {
         Ok((payload, times)) => {
             if let Some((cache, key)) = memory {
                 cache.insert(key, payload.clone());
@@ -122,7 +129,7 @@ pub async fn call(app: &App, endpoint: usize, input: Payload, deadline: Instant)
 }
 
 /// Has a worker answer. An endpoint with a fallback need not be waited for longer than its objective.
-async fn ask(app: &App, endpoint: usize, payload: Payload, deadline: Instant) -> Answer {
+async fn ask(app: &App, endpoint: usize, payload: Payload, deadline: Instant, origin: Origin) -> Answer {
     if app.ready_workers() == 0 {
         return Err(Failure::new(Code::NotReady, "no worker is ready"));
     }
@@ -133,7 +140,7 @@ async fn ask(app: &App, endpoint: usize, payload: Payload, deadline: Instant) ->
         _ => deadline,
     };
     let (answer, answered) = oneshot::channel();
-    app.queue.push(Request { endpoint, payload, answer, suspect: false, arrived })?;
+    app.queue.push(Request { endpoint, payload, answer, suspect: false, arrived, origin })?;
     match timeout_at(deadline, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),

@@ -2,7 +2,7 @@
 //! written, counted and logged. What the body and the answer look like is the protocol's own matter.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::Request;
@@ -15,11 +15,14 @@ use tokio::time::Instant;
 
 use super::app::{App, Running};
 use super::auth::Caller;
-use super::call::{self, Sources, Stages};
+use super::call::{self, Source, Sources, Stages};
 use super::contract::Endpoint;
 use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::log::{self, Level};
+use super::trace::Origin;
+use super::trace::context::Context;
+use super::trace::otlp::{Attribute, Kind, Span};
 use super::{http, metrics};
 use crate::service::Protocol;
 
@@ -83,6 +86,9 @@ pub struct Exchange {
     id: HeaderValue,
     rows: usize,
     start: Instant,
+    /// The start as others know it: all times of a trace are reckoned from it.
+    begun: SystemTime,
+    trace: Option<Context>,
     deadline: Instant,
     running: Option<Running>,
     /// How its calls were answered.
@@ -95,6 +101,10 @@ impl Exchange {
         let start = Instant::now();
         let (parts, body) = request.into_parts();
         let id = http::request_id(&parts.headers);
+        let trace = match &app.tracer {
+            Some(tracer) => Some(tracer.begin(&parts.headers)),
+            None => Context::of(&parts.headers),
+        };
         Self {
             app: Arc::clone(app),
             speaker,
@@ -104,6 +114,8 @@ impl Exchange {
             id,
             rows: 0,
             start,
+            begun: SystemTime::now(),
+            trace,
             deadline: start + app.timeout(),
             running: None,
             source: Sources::default(),
@@ -155,7 +167,11 @@ impl Exchange {
         self.rows = payloads.iter().map(Payload::rows).sum();
         let mut results = Vec::with_capacity(payloads.len());
         for payload in payloads {
-            let outcome = call::call(&self.app, endpoint, payload, deadline).await?;
+            let origin = Origin { request_id: self.id.clone(), trace: self.trace };
+            let outcome = call::call(&self.app, endpoint, payload, deadline, origin).await?;
+            if let (Some(tracer), Some(trace), Source::Worker(times)) = (&self.app.tracer, self.trace, outcome.source) {
+                tracer.call(trace, times, self.begun + self.start.elapsed());
+            }
             self.source.add(outcome.source);
             results.push(outcome.payload);
         }
@@ -196,10 +212,15 @@ impl Exchange {
         };
         let took = self.start.elapsed();
         self.app.metrics.answered(self.endpoint, self.speaker.protocol, code, took);
-        if log::wants(Level::Info) {
-            log::line(Level::Info, "request", self.record(&response, code));
+        let (app, status) = (Arc::clone(&self.app), response.status());
+        if let (Some(tracer), Some(trace)) = (&app.tracer, self.trace.filter(|trace| trace.sampled)) {
+            tracer.record(self.span(trace, took, status));
         }
-        http::finish(&self.app, response)
+        if log::wants(Level::Info) {
+            // Once the answer has been sent: to wake whoever writes the log takes longer than most of what is done here.
+            tokio::spawn(async move { log::line(Level::Info, "request", self.record(status, code, took)) });
+        }
+        http::finish(&app, response)
     }
 
     /// Returns whether some of the body is left unread, so that no other request can follow on the connection.
@@ -222,27 +243,59 @@ impl Exchange {
         response
     }
 
-    fn record(&self, response: &Response, code: Option<Code>) -> Record<'_> {
+    /// Returns what a trace says of this request, by OpenTelemetry's names for HTTP servers.
+    fn span(&self, context: Context, took: Duration, status: StatusCode) -> Span {
+        let method = self.parts.method.as_str();
+        let path = self.path();
+        // Paths that lead nowhere are anybody's invention, and no name for what happened.
+        let name = self.endpoint.map_or_else(|| method.to_owned(), |_| format!("{method} {path}"));
+        let text = |text: &str| Attribute::Text(text.to_owned());
+        let mut attributes = vec![
+            ("http.request.method", text(method)),
+            ("url.path", text(path)),
+            ("http.response.status_code", Attribute::Integer(i64::from(status.as_u16()))),
+            ("mlpack.protocol", text(metrics::protocol_name(self.speaker.protocol))),
+            ("mlpack.request_id", text(self.id.to_str().unwrap_or_default())),
+            ("mlpack.rows", Attribute::Integer(self.rows as i64)),
+        ];
+        attributes.extend(self.endpoint.map(|endpoint| ("mlpack.endpoint", text(&self.app.endpoints[endpoint].name))));
+        Span {
+            context,
+            name,
+            kind: Kind::Server,
+            start: self.begun,
+            took,
+            failed: status.is_server_error(),
+            attributes,
+        }
+    }
+
+    /// Returns the path, cut where it is very long.
+    fn path(&self) -> &str {
         let path = self.parts.uri.path();
-        let (trace_id, parent_id) = trace(&self.parts.headers).unzip();
+        // Paths that reach this far are ASCII.
+        path.get(..MAX_PATH).unwrap_or(path)
+    }
+
+    fn record(&self, status: StatusCode, code: Option<Code>, took: Duration) -> Record<'_> {
         Record {
             method: self.parts.method.as_str(),
-            // Paths that reach this far are ASCII.
-            path: path.get(..MAX_PATH).unwrap_or(path),
-            status: response.status().as_u16(),
+            path: self.path(),
+            status: status.as_u16(),
             code: code.map(Code::text),
             protocol: metrics::protocol_name(self.speaker.protocol),
             endpoint: self.endpoint.map(|endpoint| self.app.endpoints[endpoint].name.as_str()),
             rows: self.rows,
-            duration_ms: millis(self.start.elapsed()),
+            duration_ms: millis(took),
             queue_ms: self.source.workers.map(|times| millis(times.queue)),
             call_ms: self.source.workers.map(|times| millis(times.call)),
             stages_ms: self.source.workers.and_then(|times| times.stages).map(StagesRecord::new),
             fallback: self.source.fallback.map(Code::text),
             caller: self.parts.extensions.get::<Caller>().map(|caller| caller.0.as_str()),
             request_id: self.id.to_str().unwrap_or_default(),
-            trace_id,
-            parent_id,
+            trace_id: self.trace.map(|trace| trace.trace.to_string()),
+            parent_id: self.trace.and_then(|trace| trace.parent).map(|parent| parent.to_string()),
+            span_id: self.app.tracer.as_ref().and(self.trace).map(|trace| trace.span.to_string()),
         }
     }
 }
@@ -283,9 +336,11 @@ struct Record<'a> {
     caller: Option<&'a str>,
     request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'a str>,
+    trace_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_id: Option<&'a str>,
+    parent_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    span_id: Option<String>,
 }
 
 /// How long the functions of an endpoint took, in milliseconds.
@@ -305,43 +360,4 @@ impl StagesRecord {
 
 fn millis(time: Duration) -> f64 {
     time.as_micros() as f64 / 1e3
-}
-
-/// Reads the caller's trace and span from `traceparent` (W3C Trace Context, section 3.2).
-fn trace(headers: &HeaderMap) -> Option<(&str, &str)> {
-    let hex = |text: &str, length: usize| {
-        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let set = |text: &str| text.bytes().any(|byte| byte != b'0');
-    let mut fields = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-    // Later versions may have more fields; this one has none.
-    let known = hex(version, 2) && version != "ff" && (version != "00" || fields.next().is_none());
-    let valid = known && hex(trace, 32) && set(trace) && hex(parent, 16) && set(parent) && hex(flags, 2);
-    valid.then_some((trace, parent))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trace_is_taken_only_from_a_valid_header() {
-        let traced = |text: &str| {
-            let headers = HeaderMap::from_iter([(HeaderName::from_static("traceparent"), text.parse().unwrap())]);
-            trace(&headers).map(|(trace, parent)| format!("{trace} {parent}"))
-        };
-        let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(traced(valid).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7"));
-        for wrong in [
-            "",
-            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
-            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
-        ] {
-            assert_eq!(traced(wrong), None, "{wrong}");
-        }
-    }
 }

@@ -20,7 +20,7 @@ use super::app::App;
 use super::auth::guard;
 use super::exchange::{Exchange, Speaker};
 use super::failure::{Code, Failure};
-use super::{docs, metrics, protocol};
+use super::{metrics, pages, protocol};
 
 /// Bodies and results of this size are worked on by another thread, so that they do not hold up small ones.
 const LARGE: usize = 256 << 10;
@@ -38,9 +38,8 @@ pub fn router(app: &Arc<App>) -> Router {
         .route("/healthz", page(app, live))
         .route("/readyz", page(app, ready));
     let docs = Router::new()
-        .route("/", page(app, landing))
         .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
-        .merge(docs::routes());
+        .merge(pages::routes(app));
     let metrics =
         Router::new().route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)));
     let public = app.auth.as_ref().map(|auth| auth.public).unwrap_or_default();
@@ -88,15 +87,6 @@ pub fn finish(app: &App, mut response: Response) -> Response {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn landing(app: &App, id: &HeaderValue) -> Response {
-    let endpoints: Vec<String> = app.endpoints.iter().map(|endpoint| format!("/{}", endpoint.name)).collect();
-    let service = &app.service;
-    let page = json!({"name": service.name, "version": service.version, "description": service.description,
-        "endpoints": endpoints, "protocols": service.server.protocols, "openapi": "/openapi.json", "docs": "/docs",
-        "metrics": "/metrics", "status": "alive"});
-    json(StatusCode::OK, &page, id)
 }
 
 fn live(_: &App, id: &HeaderValue) -> Response {

@@ -3,7 +3,7 @@
 //! Who counts never waits: all of it is atomic numbers whose places are known from the contract.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::app::App;
@@ -52,6 +52,8 @@ pub struct Metrics {
     /// Requests that named no endpoint, or one that is not there.
     unknown: Answers,
     worker_starts: AtomicU64,
+    /// The process of each worker; 0 where it is away.
+    worker_processes: Vec<AtomicI32>,
     feedback: AtomicU64,
 }
 
@@ -81,8 +83,8 @@ impl Answers {
 }
 
 impl Metrics {
-    /// Returns counters at zero for this many endpoints.
-    pub fn new(endpoints: usize) -> Self {
+    /// Returns counters at zero for this many endpoints and workers.
+    pub fn new(endpoints: usize, workers: usize) -> Self {
         let endpoint = || EndpointMetrics {
             answers: Answers::default(),
             duration: Histogram::new(TIMES, MICROS),
@@ -98,6 +100,7 @@ impl Metrics {
             endpoints: (0..endpoints).map(|_| endpoint()).collect(),
             unknown: Answers::default(),
             worker_starts: AtomicU64::new(0),
+            worker_processes: (0..workers).map(|_| AtomicI32::new(0)).collect(),
             feedback: AtomicU64::new(0),
         }
     }
@@ -147,6 +150,11 @@ impl Metrics {
     /// Counts a worker that was started.
     pub fn worker_started(&self) {
         self.worker_starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes which process a worker is, by its number from 1; 0 is none.
+    pub fn worker_is(&self, number: usize, process: i32) {
+        self.worker_processes[number - 1].store(process, Ordering::Relaxed);
     }
 
     /// Counts a feedback message.
@@ -323,11 +331,26 @@ fn write_server(page: &mut Page, app: &App) {
     page.single("mlpack_workers", "gauge", "Workers that there should be.", app.workers as f64);
     page.single("mlpack_workers_ready", "gauge", "Workers that are ready.", app.ready_workers() as f64);
     page.single("mlpack_worker_restarts_total", "counter", "Workers started again.", restarts as f64);
+    if let Some(tracer) = &app.tracer {
+        let (sent, dropped) = tracer.counts();
+        page.single("mlpack_spans_sent_total", "counter", "Spans that the collector took.", sent as f64);
+        page.single("mlpack_spans_dropped_total", "counter", "Spans that could not be sent.", dropped as f64);
+    }
     page.single("mlpack_feedback_total", "counter", "Feedback messages received.", feedback as f64);
     let own = resident("self");
     page.single("process_resident_memory_bytes", "gauge", "Memory of the server's own process.", own as f64);
     let workers: u64 = app.reaper.children().iter().map(|pid| resident(&pid.to_string())).sum();
-    page.single("mlpack_workers_resident_memory_bytes", "gauge", "Memory of all workers.", workers as f64);
+    page.single("mlpack_workers_resident_memory_bytes", "gauge", "Memory of all children.", workers as f64);
+    write_workers(page, metrics);
+}
+
+fn write_workers(page: &mut Page, metrics: &Metrics) {
+    const NAME: &str = "mlpack_worker_resident_memory_bytes";
+    page.family(NAME, "gauge", "Memory of each worker, with what it shares with others.");
+    for (place, process) in metrics.worker_processes.iter().enumerate() {
+        let memory = resident(&process.load(Ordering::Relaxed).to_string());
+        page.sample(NAME, &[("worker", &(place + 1).to_string())], memory as f64);
+    }
 }
 
 /// Returns the resident memory of a process in bytes; 0 where it has gone.

@@ -16,7 +16,6 @@ pub mod call;
 pub mod contract;
 pub mod cors;
 pub mod data;
-pub mod docs;
 pub mod exchange;
 pub mod failure;
 pub mod healthcheck;
@@ -26,9 +25,11 @@ pub mod listen;
 pub mod log;
 pub mod metrics;
 pub mod options;
+pub mod pages;
 pub mod protocol;
 pub mod reload;
 pub mod render;
+pub mod trace;
 pub mod validate;
 pub mod worker;
 
@@ -173,6 +174,9 @@ async fn serve(app: Arc<App>, tls: Option<Arc<Reloaded<Files>>>, address: Socket
     if let Some(auth) = app.auth.clone() {
         tokio::spawn(async move { auth.follow().await });
     }
+    if let Some(tracer) = app.tracer.clone() {
+        tokio::spawn(async move { tracer.run().await });
+    }
     let reaping = Arc::clone(&app);
     tokio::spawn(async move { reaping.reap().await });
     for number in 1..=app.workers {
@@ -192,6 +196,9 @@ async fn serve(app: Arc<App>, tls: Option<Arc<Reloaded<Files>>>, address: Socket
     }
     accepting.abort();
     let _ = timeout(LAST_PATIENCE, app.connections.finish()).await;
+    if let Some(tracer) = &app.tracer {
+        let _ = timeout(LAST_PATIENCE, tracer.finish()).await;
+    }
     app.stop_workers(LAST_PATIENCE).await;
     log::line(Level::Info, "stopped", json!({}));
     Ok(())

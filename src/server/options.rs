@@ -10,6 +10,7 @@ use super::cors::Origins;
 use super::listen::limits::Limits;
 use super::listen::tls;
 use super::log::Level;
+use super::trace;
 use crate::service::{ROOT, SERVICE_FILE};
 
 /// What `--help` says.
@@ -33,6 +34,7 @@ Environment:
   MLPACK_PUBLIC                          what needs no key: metrics, docs; health never does
   MLPACK_TLS_CERT, MLPACK_TLS_KEY        PEM files; these and those above are read again when they change
   MLPACK_CORS_ORIGINS                    web pages that may call from browsers: origins with commas, or *
+  OTEL_EXPORTER_OTLP_ENDPOINT, …          OpenTelemetry's own variables: traces go there in OTLP over HTTP
   MLPACK_MAX_CONNECTIONS [16384]         beyond it, the longest idle connection is closed
   MLPACK_MAX_HEAD_BYTES [65536]          the size of a request's head
   MLPACK_HEAD_TIMEOUT [10]               seconds for a request's head
@@ -81,6 +83,8 @@ pub struct Options {
     pub tls: Option<tls::Files>,
     /// Which web pages may call from a browser.
     pub origins: Option<Origins>,
+    /// Where traces are sent.
+    pub traces: Option<trace::settings::Settings>,
 }
 
 /// The paths that Vertex AI's environment names.
@@ -170,6 +174,7 @@ impl Options {
             auth: auth::Settings::read(&environment)?,
             tls: tls::Files::from_environment(&environment)?,
             origins: Origins::read(&environment)?,
+            traces: trace::settings::Settings::read(&environment)?,
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {

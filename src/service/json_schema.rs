@@ -284,7 +284,7 @@ mod tests {
             (json!({"$ref": "https://example.org/schema"}), "another document, `https://example.org/schema`"),
             (json!({"$ref": "file:///etc/passwd"}), "another document, `file:///etc/passwd`"),
             (json!({"$ref": "#/$defs/nothing"}), "nothing"),
-            (json!({"pattern": "("}), "`(` is no regular expression"),
+            (json!({"pattern": "("}), "`/pattern` must have the format `regex`"),
         ] {
             let error = JsonSchema::new(&schema).unwrap_err().to_string();
             assert!(error.contains(expected), "{schema}: {error}");

@@ -1,6 +1,7 @@
 //! What an image serves: the contract between the build, which writes it as `/opt/mlpack/service.json`, and the server
 //! in the image, which reads it. It holds data alone; nothing of it depends on a language or a wire protocol.
 
+pub mod example;
 pub mod json_schema;
 pub mod openapi;
 pub mod task;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Column, ColumnType, Data, Dtype, Endpoint, Extra, MAX_PROBLEMS, Service, Task};
+use super::{Column, ColumnType, Data, Dtype, Endpoint, Extra, MAX_PROBLEMS, Service, Task, example};
 
 /// The failures an endpoint may answer with, and what they mean. Each range has one form.
 const FAILURES: [(&str, &str); 2] = [
@@ -37,7 +37,7 @@ const BY_COLUMN: &str = "A table may also be sent by column, as `{\"columns\": {
     bare list of rows; it is answered the same way. CSV with a header (`text/csv`) is taken as well, and given to who accepts it.";
 
 /// How a file may be sent that is the body.
-const AS_FORM: &str = "The file may also be the one part of a form (`multipart/form-data`).";
+const AS_FORM: &str = "The file may also be the part `file` of a form (`multipart/form-data`) that has no other.";
 
 /// Returns the document.
 pub fn document(service: &Service) -> Value {
@@ -114,7 +114,11 @@ fn tags(service: &Service) -> Vec<Value> {
 }
 
 fn body(name: &str, input: &Data) -> Value {
-    let mut body = json!({"required": true, "content": content(name, input, false)});
+    let mut content = content(name, input, false);
+    if let (Some(media), Some(example)) = (content.get_mut("application/json"), example::request(input)) {
+        media["example"] = example;
+    }
+    let mut body = json!({"required": true, "content": content});
     match input {
         Data::Table { .. } => body["description"] = json!(BY_COLUMN),
         Data::Binary { .. } | Data::Image { .. } => body["description"] = json!(AS_FORM),
@@ -140,11 +144,7 @@ fn probe(name: &str, description: &str, statuses: &[&str]) -> Value {
 fn content(name: &str, data: &Data, output: bool) -> Value {
     match data {
         Data::Table { columns, extra } => {
-            let mut media = json!({"schema": table(columns, *extra, output)});
-            if let Some(row) = example(columns) {
-                media["example"] = json!({ "rows": [row] });
-            }
-            json!({ "application/json": media })
+            json!({"application/json": {"schema": table(columns, *extra, output)}})
         }
         Data::Tensor { dtype, shape } => {
             let tensor = shape.iter().rev().fold(element(*dtype), |items, length| nested(&items, *length));
@@ -285,20 +285,6 @@ fn element(dtype: Dtype) -> Value {
     }
 }
 
-/// A row of the columns' own examples, where those that are required have one.
-fn example(columns: &[Column]) -> Option<Value> {
-    let mut row = Map::new();
-    for column in columns {
-        match (column.example.as_ref().or(column.choices.first()), &column.default) {
-            (Some(value), _) => row.insert(column.name.clone(), value.clone()),
-            (None, Some(_)) => None,
-            (None, None) if column.nullable => row.insert(column.name.clone(), Value::Null),
-            (None, None) => return None,
-        };
-    }
-    Some(Value::Object(row))
-}
-
 fn error_schema() -> Value {
     let detail = closed(
         &json!({
@@ -353,13 +339,6 @@ mod tests {
         let columns = [column(&json!({"default": 1}))];
         assert_eq!(table(&columns, Extra::Forbid, false)["properties"]["rows"]["items"]["required"], json!([]));
         assert_eq!(table(&columns, Extra::Forbid, true)["properties"]["rows"]["items"]["required"], json!(["x"]));
-    }
-
-    #[test]
-    fn an_example_row_needs_every_required_column() {
-        assert_eq!(example(&[column(&json!({"example": 3}))]), Some(json!({"x": 3})));
-        assert_eq!(example(&[column(&json!({}))]), None);
-        assert_eq!(example(&[column(&json!({"nullable": true}))]), Some(json!({"x": null})));
     }
 
     #[test]

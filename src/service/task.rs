@@ -31,6 +31,8 @@ pub struct Roles {
     pub classes: Option<Classes>,
     /// The value, where it could be a regression.
     pub value: Option<usize>,
+    /// The score by which rows are in order, highest first, where it is a ranking.
+    pub order: Option<usize>,
 }
 
 /// Where a classification's classes are.
@@ -54,10 +56,11 @@ impl Task {
     }
 }
 
-/// Finds the columns of an output that play a part, whatever its task.
-pub fn roles(output: &Data) -> Roles {
+/// Finds the columns of an output that play a part. Classes and a value may be asked for whatever the task is.
+pub fn roles(task: Task, output: &Data) -> Roles {
     let Data::Table { columns, .. } = output else { return Roles::default() };
-    Roles { classes: classes(columns), value: first(columns, is_number) }
+    let order = first(columns, is_float).filter(|_| task == Task::Ranking);
+    Roles { classes: classes(columns), value: first(columns, is_number), order }
 }
 
 /// Checks that an output is what its task gives.
@@ -168,12 +171,22 @@ mod tests {
     #[test]
     fn classes_are_labels_or_columns() {
         let label = Some(Classes::Label { label: 1, score: Some(0) });
-        assert_eq!(roles(&plain(&[("p", "number"), ("label", "string"), ("q", "number")])).classes, label);
+        assert_eq!(
+            roles(Task::Custom, &plain(&[("p", "number"), ("label", "string"), ("q", "number")])).classes,
+            label
+        );
         let levels = ("label", "category", json!(["no", "yes"]));
         let output = table(&[("yes", "number", json!([])), levels, ("no", "number", json!([]))]);
-        assert_eq!(roles(&output).classes, Some(Classes::Columns(vec![2, 0])), "in the order of the levels");
-        assert_eq!(roles(&plain(&[("a", "number"), ("b", "number")])).classes, Some(Classes::Columns(vec![0, 1])));
-        assert_eq!(roles(&plain(&[("a", "number")])).classes, None);
+        assert_eq!(
+            roles(Task::Custom, &output).classes,
+            Some(Classes::Columns(vec![2, 0])),
+            "in the order of the levels"
+        );
+        assert_eq!(
+            roles(Task::Custom, &plain(&[("a", "number"), ("b", "number")])).classes,
+            Some(Classes::Columns(vec![0, 1]))
+        );
+        assert_eq!(roles(Task::Custom, &plain(&[("a", "number")])).classes, None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mlpack::ecosystem::debian::Pin;
 use mlpack::ecosystem::debian::catalog::Catalog;
 use mlpack::ecosystem::debian::index::Index;
 use mlpack::ecosystem::debian::resolve::{Root, resolve};
@@ -39,6 +40,31 @@ fn the_library_answers_as_apt_get_does() {
     let sets = sets(&apt.catalog(), 8, 5);
     let expected: Vec<_> = sets.iter().map(|set| apt.simulate(set)).collect();
     assert_eq!(apt.answers(&sets), expected);
+}
+
+/// Packages of which security or other updates have a newer version, asked for in the version of the release.
+#[test]
+fn versions_and_releases_are_chosen_as_apt_get_chooses_them() {
+    let apt = Apt::new("bookworm");
+    let catalog = apt.catalog();
+    let mut names: Vec<_> = catalog.names().collect::<BTreeSet<_>>().into_iter().collect();
+    names.retain(|name| {
+        let versions = catalog.versions(name);
+        versions[0].release != "bookworm" && versions.iter().any(|record| record.release == "bookworm")
+    });
+    let mut installable = 0;
+    for name in names.iter().step_by(names.len() / 6) {
+        let versions = catalog.versions(name);
+        let old = versions.iter().find(|record| record.release == "bookworm").unwrap();
+        for text in [format!("{name}={}", old.version), format!("{name}/bookworm")] {
+            let Some(expected) = apt.simulate(std::slice::from_ref(&text)) else { continue };
+            installable += 1;
+            let mut catalog = apt.catalog();
+            catalog.pin(&Pin::parse(&text).unwrap()).unwrap();
+            assert_eq!(choose(&catalog, &[(*name).to_owned()]).unwrap(), expected, "{text}");
+        }
+    }
+    assert!(installable >= 4, "apt installs {installable} of them");
 }
 
 #[test]

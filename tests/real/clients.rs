@@ -1,18 +1,12 @@
-//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's and MLServer's, and Schemathesis,
+//! Clients that others wrote speak to the real server unchanged: Triton's, KServe's, MLflow's, SageMaker's and MLServer's, and Schemathesis,
 //! which tries everything that the OpenAPI document allows and forbids. pip brings them.
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
-#[path = "../server/support.rs"]
-#[allow(dead_code, reason = "the other tests of the server use the rest")]
-mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 
-use support::{Server, Service, column, table};
+use crate::server::{Server, Service, column, table};
 
 const CODE: &str = "
 class Model:
@@ -36,6 +30,44 @@ fn server() -> Server {
         .endpoint("halve", &tensor, &tensor)
         .task("predict", "classification")
         .batch()
+        .start()
+}
+
+/// A service with an endpoint for every form that data may have.
+fn every_form() -> Server {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def table(self, rows): return {'text': rows['text'], 'count': rows['count']}
+    def ask(self, value): return {'items': value.get('items', [])}
+    def shout(self, text): return text.upper()
+    def picture(self, picture): return picture
+    def reverse(self, data): return data[::-1]
+";
+    let columns = [
+        column("text", "string", json!({"pattern": "^[a-z]{1,8}$"})),
+        column("count", "integer", json!({"default": 7, "minimum": 0.0, "nullable": true})),
+    ];
+    let output = [column("text", "string", json!({})), column("count", "integer", json!({"nullable": true}))];
+    let mut input = table(&columns);
+    input["extra"] = json!("ignore");
+    let asked = json!({"type": "json", "schema": {
+        "$defs": {"item": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": {
+            "name": {"type": "string", "minLength": 1}, "day": {"type": "string", "format": "date"},
+            "inner": {"type": "array", "maxItems": 2, "items": {"$ref": "#/$defs/item"}},
+        }}},
+        "type": "object", "additionalProperties": false,
+        "properties": {"items": {"type": "array", "maxItems": 3, "items": {"$ref": "#/$defs/item"}}, "limit": {"enum": [1, 2, null]}},
+    }});
+    let answered = json!({"type": "json", "schema": {"type": "object", "required": ["items"]}});
+    let image = json!({"type": "image", "media_types": ["image/png"]});
+    let (text, binary) = (json!({"type": "text"}), json!({"type": "binary", "media_type": "application/octet-stream"}));
+    Service::new(code)
+        .endpoint("table", &input, &table(&output))
+        .endpoint("ask", &asked, &answered)
+        .endpoint("shout", &text, &text)
+        .endpoint("picture", &image, &image)
+        .endpoint("reverse", &binary, &binary)
         .start()
 }
 
@@ -88,6 +120,18 @@ fn mlflows_client_sends_frames_and_arrays() {
 }
 
 #[test]
+fn sagemakers_local_client_invokes() {
+    let programs = environment("sagemaker", &["sagemaker==2.257.7"]);
+    script(&programs, "sagemaker_local.py", &server());
+}
+
+#[test]
+fn tensorflow_servings_guide_is_followed() {
+    let programs = environment("requests", &["requests==2.32.5"]);
+    script(&programs, "tensorflow_rest.py", &server());
+}
+
+#[test]
 fn mlservers_client_sends_batches_of_requests() {
     let programs = environment("mlserver", &["mlserver==1.7.1"]);
     let server = server();
@@ -113,15 +157,19 @@ fn mlservers_client_sends_batches_of_requests() {
 #[test]
 fn the_openapi_document_is_valid_and_means_what_it_says() {
     let programs = environment("openapi", &["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"]);
-    let server = server();
-    let folder = tempfile::tempdir().unwrap();
-    let document = folder.path().join("openapi.json");
-    let (status, _, text) = server.exchange("GET", "/openapi.json", "", b"", &[]);
-    assert_eq!(status, 200);
-    std::fs::write(&document, text).unwrap();
-    run(Command::new(programs.join("openapi-spec-validator")).arg(&document));
-    let address = format!("http://127.0.0.1:{}", server.port);
-    run(Command::new(programs.join("schemathesis"))
-        .args(["run", "--seed", "1", "--max-examples", "200", "--url", &address, &format!("{address}/openapi.json")])
-        .current_dir(folder.path()));
+    let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/clients/schemathesis_hooks.py");
+    for server in [server(), every_form()] {
+        let folder = tempfile::tempdir().unwrap();
+        let document = folder.path().join("openapi.json");
+        let (status, _, text) = server.exchange("GET", "/openapi.json", "", b"", &[]);
+        assert_eq!(status, 200);
+        std::fs::write(&document, text).unwrap();
+        run(Command::new(programs.join("openapi-spec-validator")).arg(&document));
+        let address = format!("http://127.0.0.1:{}", server.port);
+        run(Command::new(programs.join("schemathesis"))
+            .args(["run", "--seed", "1", "--max-examples", "200", "--url", &address])
+            .arg(format!("{address}/openapi.json"))
+            .env("SCHEMATHESIS_HOOKS", &hooks)
+            .current_dir(folder.path()));
+    }
 }

@@ -7,9 +7,18 @@
 #![allow(unreachable_pub, reason = "what is public in a test is so for its neighbours")]
 #![allow(clippy::print_stderr, reason = "times are told, not asserted")]
 
+#[path = "../support/program.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod program;
+#[path = "../server/support.rs"]
+#[allow(dead_code, reason = "the other tests of the server use the rest")]
+mod server;
 mod support;
 
 mod apt;
+mod arm64;
+mod browser;
+mod call;
 mod clients;
 mod configure;
 mod cran;
@@ -22,6 +31,7 @@ mod predictions;
 mod push;
 mod pypi;
 mod r;
+mod records;
 mod reproducible;
 mod sandbox;
 mod serve;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
-use crate::support::http::{Answer, get, post, try_get};
+use crate::support::http::{Answer, client, get, post, try_get};
 use crate::support::process::{Running, free_port};
 use crate::support::project::{Prepared, example_r, many_r, tiny_r};
 use crate::support::run;
@@ -180,6 +180,12 @@ fn every_type_goes_there_and_back() {
     assert_eq!(served.post("tensor", &array).json(), array);
     let value = json!({"a": [1, 2.5, null, "ž"], "b": {"c": true}});
     assert_eq!(served.post("call", &json!({"echo": value})).json(), value);
+    for form in ["table", "tibble", "frame", "matrix", "vector", "logical", "rows"] {
+        let answer = served.post("given", &json!({"rows": [{"form": form}]}));
+        assert_eq!((answer.status, answer.json()), (200, json!({"rows": [{"y": 1.0}]})), "{form}");
+    }
+    let request = client().post(format!("{}/bytes", served.url)).header("content-type", "application/octet-stream");
+    assert_eq!(&*request.body(vec![1, 0, 255]).send().unwrap().bytes().unwrap(), [255, 0, 1]);
     let huge = served.post("echo", &json!({"rows": [{"i": 9_007_199_254_740_993_i64}]}));
     assert_eq!(huge.status, 422, "{huge:?}");
 }
@@ -232,7 +238,12 @@ fn a_worker_that_hangs_or_quits_is_replaced_and_prints_are_only_logged() {
     let mut served = Served::start(tiny_r());
     assert_eq!(served.post("call", &json!({"do": "print"})).json(), "printed");
     served.process.wait_for_log("the last line");
-    for (what, status, code) in [("quit", 500, "worker_died"), ("hang", 504, "timeout")] {
+    for (what, status, code) in [
+        ("quit", 500, "worker_died"),
+        ("die", 500, "worker_died"),
+        ("hang", 504, "timeout"),
+        ("compute", 504, "timeout"),
+    ] {
         let answer = served.post("call", &json!({"do": what}));
         assert_eq!((answer.status, &answer.json()["error"]["code"]), (status, &json!(code)), "{answer:?}");
         served.wait_until_ready();
@@ -251,6 +262,7 @@ fn a_service_that_cannot_be_loaded_says_why_and_the_server_lives() {
         ("  list()", "  bundle$artifact(\"model\")", "there is no artifact `model`"),
         ("call <- function(state, value) {", "call <- function(state value) {", "unexpected symbol"),
         ("wrong <- function", "other <- function", "the service file has no function `wrong`"),
+        ("  list()", "  quit(\"no\", 5)", "the worker ended by itself: exit status: 5"),
     ] {
         let project = tiny_r().copy();
         project.edit("service.R", from, to);
@@ -262,10 +274,40 @@ fn a_service_that_cannot_be_loaded_says_why_and_the_server_lives() {
 }
 
 #[test]
+fn two_workers_are_forked_from_one_that_has_loaded_the_model() {
+    let project = tiny_r().copy();
+    project.edit("manifest.yaml", "workers: 1", "workers: 2");
+    project.edit("service.R", "  list()", "  message(\"reading the model\")\n  runif(1)\n  list()");
+    let mut served = Served::launch(&project.path("manifest.yaml"), tiny_r().home());
+    served.wait_until_ready();
+    let tell = |served: &Served| -> Vec<Value> {
+        let ask = || served.post("call", &json!({"do": "tell"}));
+        let answers = std::thread::scope(|scope| [scope.spawn(ask), scope.spawn(ask)].map(|one| one.join().unwrap()));
+        answers.into_iter().map(|answer| answer.json()).collect()
+    };
+    let url = format!("{}/readyz", served.url);
+    let both = || try_get(&url).filter(|answer| answer.json()["workers"]["ready"] == 2);
+    served.process.wait_until("both workers are ready", both);
+    let first = tell(&served);
+    assert_ne!(first[0]["pid"], first[1]["pid"]);
+    assert_ne!(first[0]["random"], first[1]["random"]);
+    // What a worker does at its end must not take anything from the others.
+    assert_eq!(served.post("call", &json!({"do": "quit"})).json()["error"]["code"], "worker_died");
+    served.process.wait_until("both workers are ready", both);
+    let second = tell(&served);
+    assert!(second.iter().any(|worker| !first.iter().any(|earlier| earlier["pid"] == worker["pid"])), "{second:?}");
+    assert_eq!(served.process.log().matches("reading the model").count(), 1, "{}", served.process.log());
+}
+
+#[test]
 fn packages_that_debian_lacks_are_named_together() {
     let project = tiny_r().copy();
     fs::remove_file(project.path("mlpack.lock")).unwrap();
-    project.edit("manifest.yaml", "packages: [tibble]", "packages: [\"tibble>=99\", Tibble, nosuchpackage]");
+    project.edit(
+        "manifest.yaml",
+        "packages: [data.table, tibble]",
+        "packages: [\"tibble>=99\", Tibble, nosuchpackage]",
+    );
     let output = run(&mut project.command(tiny_r().home(), "lock"));
     output.expect_error(
         4,
@@ -285,7 +327,7 @@ fn a_description_and_a_lock_of_renv_are_read() {
     let project = tiny_r().copy();
     project.write("DESCRIPTION", description);
     project.write("renv.lock", renv);
-    project.edit("manifest.yaml", "packages: [tibble]", "packages: DESCRIPTION");
+    project.edit("manifest.yaml", "packages: [data.table, tibble]", "packages: DESCRIPTION");
     fs::remove_file(project.path("mlpack.lock")).unwrap();
     let lock = |project: &crate::support::project::Project| run(&mut project.command(tiny_r().home(), "lock"));
     assert_eq!(lock(&project).code, 0);

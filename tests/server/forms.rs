@@ -181,3 +181,42 @@ fn pictures_are_pictures() {
     let (status, answer) = server.post("/v1/models/size:predict", &json!({"instances": [{"b64": "R0lG"}]}));
     assert!(status == 400 && answer.to_string().contains("/instances/0 must be a picture"), "{answer}");
 }
+
+#[test]
+fn rankings_are_in_order() {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def rank(self, rows):
+        best = sorted(zip(rows['id'], rows['x']), key=lambda item: -item[1])
+        return [{'id': name, 'score': score} for name, score in best]
+    def wrong(self, rows): return {'id': rows['id'], 'score': rows['x']}
+";
+    let columns = |number: &str| table(&[column("id", "string", json!({})), column(number, "number", json!({}))]);
+    let service = Service::new(code)
+        .endpoint("rank", &columns("x"), &columns("score"))
+        .endpoint("wrong", &columns("x"), &columns("score"))
+        .task("rank", "ranking")
+        .task("wrong", "ranking");
+    let server = service.start();
+    let rows = json!([{"id": "a", "x": 1}, {"id": "b", "x": 2}]);
+    let ranked = json!([{"id": "b", "score": 2.0}, {"id": "a", "score": 1.0}]);
+    assert_eq!(server.post("/rank", &rows), (200, ranked));
+    assert_eq!(server.post("/wrong", &rows).1["error"]["code"], "invalid_output");
+    assert!(server.stop().contains("in order of column `score`"));
+}
+
+#[test]
+fn vetivers_clients_find_their_paths() {
+    let code =
+        "class Model:\n    def __init__(self, bundle): pass\n    def score(self, rows): return {'.pred': rows['x']}\n";
+    let input = table(&[column("x", "number", json!({}))]);
+    let output = table(&[column(".pred", "number", json!({}))]);
+    let server = Service::new(code).endpoint("score", &input, &output).server("protocols", json!(["vetiver"])).start();
+    let rows = json!([{"x": 1.5}, {"x": 2.0}]);
+    assert_eq!(server.post("/predict", &rows), (200, json!([{".pred": 1.5}, {".pred": 2.0}])));
+    assert_eq!(server.get("/ping"), (200, json!({"ping": "pong", "status": "online"})));
+    assert_eq!(server.get("/metadata").1["version"], "1");
+    let server = Service::new(code).endpoint("score", &input, &output).server("protocols", json!(["mlflow"])).start();
+    assert_eq!((server.get("/metadata").0, server.post("/predict", &rows).0), (404, 404));
+}

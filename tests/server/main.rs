@@ -13,6 +13,7 @@ mod observe;
 mod seldon;
 mod support;
 mod tls;
+mod traces;
 mod v1;
 mod v2;
 
@@ -376,4 +377,24 @@ fn the_documentation_loads_from_the_server_alone() {
         json!({"rows": [{"x": 3}]})
     );
     assert_eq!(server.get("/").1["endpoints"], json!(["/echo"]));
+}
+
+#[test]
+fn browsers_get_a_page_about_the_model() {
+    let data = table(&[column("x", "integer", json!({"example": 3, "description": "<img src=x>"}))]);
+    let server = Service::new(ECHO).endpoint("echo", &data, &data).start();
+    let (status, head, page) = server.exchange("GET", "/", "", b"", &[("accept", "text/html,*/*;q=0.8")]);
+    let page = String::from_utf8(page).unwrap();
+    assert_eq!(status, 200);
+    for header in ["content-type: text/html", "vary: accept", "content-security-policy: default-src 'none'"] {
+        assert!(head.contains(header), "{head}");
+    }
+    for part in ["<h1>test</h1>", "POST /echo", "{&quot;rows&quot;: [{&quot;x&quot;: 3}]}", "&lt;img src=x&gt;"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let links: Vec<&str> = page.split('"').filter(|part| part.starts_with("docs/")).collect();
+    assert_eq!(links, ["docs/about.css", "docs/about.js"]);
+    for link in links {
+        assert_eq!(server.exchange("GET", &format!("/{link}"), "", b"", &[]).0, 200, "{link}");
+    }
 }

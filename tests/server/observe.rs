@@ -47,7 +47,11 @@ fn metrics_count_what_happened() {
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
-    for name in ["process_resident_memory_bytes", "mlpack_workers_resident_memory_bytes"] {
+    for name in [
+        "process_resident_memory_bytes",
+        "mlpack_workers_resident_memory_bytes",
+        "mlpack_worker_resident_memory_bytes{worker=\"1\"}",
+    ] {
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
         assert!(value.parse::<f64>().unwrap() > 100_000.0, "{name} {value}");
     }

@@ -150,6 +150,11 @@ impl Demo {
         self.files.lock().unwrap().insert(format!("/debian/{path}"), bytes.to_vec());
     }
 
+    /// Returns a file that is served.
+    pub(crate) fn text(&self, path: &str) -> String {
+        String::from_utf8(self.files.lock().unwrap()[&format!("/debian/{path}")].clone()).unwrap()
+    }
+
     /// Changes a file that is served.
     pub(crate) fn change(&self, path: &str, change: impl Fn(&str) -> String) {
         let path = format!("/debian/{path}");

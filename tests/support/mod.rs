@@ -6,3 +6,4 @@
 pub(crate) mod deb;
 pub(crate) mod debian;
 pub(crate) mod http;
+pub(crate) mod program;

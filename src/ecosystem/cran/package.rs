@@ -7,12 +7,14 @@ use std::io::{BufReader, Read};
 use serde::{Deserialize, Serialize};
 
 use super::{CranError, Description, LIBRARY};
+use crate::digest::Digest;
 use crate::error::Result;
 use crate::fetch::derived::Derived;
 use crate::fetch::pack::{self, PackWriter};
 use crate::fetch::{Blob, BlobStore};
 use crate::fs;
 use crate::layer::tree::{Kind, Node, Tree, TreePath};
+use crate::lock::Package;
 use crate::platform::Platform;
 
 /// The largest DESCRIPTION, in bytes.
@@ -83,9 +85,18 @@ pub fn facts(name: &str, blob: &Blob, derived: &Derived) -> Result<Facts, CranEr
     Ok(facts)
 }
 
+/// Returns what [`unpack`] gave for a locked package before; whether the store still has its pack is not looked at.
+pub fn known(package: &Package, derived: &Derived) -> Option<Tree> {
+    derived.get(&binary_key(&package.name, &package.sha256))
+}
+
+fn binary_key(name: &str, file: &Digest) -> Digest {
+    Derived::key("r-binary-1", &(name, file))
+}
+
 /// Returns the files of a binary package where images have them.
 pub fn unpack(name: &str, blob: &Blob, blobs: &BlobStore, derived: &Derived) -> Result<Tree> {
-    let key = Derived::key("r-binary-1", &(name, blob.digest));
+    let key = binary_key(name, &blob.digest);
     if let Some(tree) = derived.get::<Tree>(&key)
         && pack::is_whole(blobs, &tree)?
     {

@@ -66,14 +66,15 @@ impl Ecosystem for RPackages {
         repository.fetch_locked(package, &self.blobs, &self.http)
     }
 
-    fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree> {
+    fn known(&self, package: &Package) -> Result<Option<Tree>> {
         let compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&package.name).cloned();
-        match compiled {
-            Some(tree) => Ok(tree),
-            None if package::facts(&package.name, blob, &self.derived)?.is_source() => {
-                Err(CranError::NotCompiled { package: package.name.clone() }.into())
-            }
-            None => package::unpack(&package.name, blob, &self.blobs, &self.derived),
+        Ok(compiled.or_else(|| package::known(package, &self.derived)))
+    }
+
+    fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree> {
+        if package::facts(&package.name, blob, &self.derived)?.is_source() {
+            return Err(CranError::NotCompiled { package: package.name.clone() }.into());
         }
+        package::unpack(&package.name, blob, &self.blobs, &self.derived)
     }
 }

@@ -40,7 +40,8 @@ impl<'a> Iterator for Fields<'a> {
         while !self.rest.is_empty() {
             let (field, rest) = self.rest.split_at(end_of_field(self.rest));
             self.rest = rest;
-            if let Some((name, value)) = field.split_once(':').filter(|_| !field.starts_with('#')) {
+            let named = field.split_once(':').filter(|(name, _)| !name.starts_with('#') && !name.contains('\n'));
+            if let Some((name, value)) = named {
                 return Some((name, value.trim()));
             }
         }
@@ -97,6 +98,12 @@ mod tests {
         assert_eq!(fields, [("Package", "a"), ("version", "1"), ("Description", "b\n c\n .\n\td"), ("Empty", "")]);
         assert_eq!(stanza.field("Version"), Some("1"));
         assert_eq!(stanza.field("Vers"), None);
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_hides_none_in_what_continues_it() {
+        let stanza = Stanza::new("Package: a\nnonsense\n Version: 9\nVersion: 1\n");
+        assert_eq!(stanza.fields().collect::<Vec<_>>(), [("Package", "a"), ("Version", "1")]);
     }
 
     #[test]

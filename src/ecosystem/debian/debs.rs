@@ -24,8 +24,13 @@ impl Debs {
         Self { pool, blobs, derived, platform }
     }
 
-    /// Fetches and unpacks a package, with its control data and maintainer scripts.
+    /// Returns a package with its control data and maintainer scripts; fetches and unpacks it where it is not known.
     pub fn open(&self, package: &Package) -> Result<deb::Unpacked> {
+        if let Some(known) = deb::known(&self.derived, package, self.platform)?
+            && pack::is_there(&self.blobs, &known.tree)?
+        {
+            return Ok(known);
+        }
         let blob = self.pool.fetch(package)?;
         Ok(deb::unpack(&self.blobs, &self.derived, package, &blob, self.platform)?)
     }
@@ -51,6 +56,10 @@ impl Ecosystem for Debs {
 
     fn fetch(&self, package: &Package) -> Result<Blob> {
         self.pool.fetch(package)
+    }
+
+    fn known(&self, package: &Package) -> Result<Option<Tree>> {
+        Ok(deb::known(&self.derived, package, self.platform)?.map(|known| known.tree))
     }
 
     fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree> {

@@ -165,7 +165,8 @@ impl Keyring {
             .map_err(|source| SignatureError::Keyring { name: path.display().to_string(), source: Box::new(source) })
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<(), pgp::errors::Error> {
+    /// Adds keys, ASCII-armoured or binary.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<(), pgp::errors::Error> {
         if bytes.trim_ascii_start().starts_with(b"-----") {
             let (keys, _) = SignedPublicKey::from_armor_many_buf(bytes)?;
             self.keys.extend(keys.collect::<Result<Vec<_>, _>>()?);

@@ -97,18 +97,35 @@ pub fn unpack(
     python: &Python,
     platform: Platform,
 ) -> Result<Tree, WheelError> {
-    let inputs = (crate::layer::FORMAT, blob.digest, &package.path, &package.name, &package.version, python.version());
-    let key = Derived::key("wheel", &inputs);
-    let fits = WheelName::parse(&package.path).is_some_and(|wheel| wheel.fits(python, platform));
-    if !fits {
-        return Err(WheelError::Unfit { wheel: package.path.clone(), python: python.clone(), platform });
-    }
+    let key = key(&blob.digest, package, python);
+    check_fit(package, python, platform)?;
     if let Some(tree) = cache::get(derived, store, &key)? {
         return Ok(tree);
     }
     let tree = Unpacker::new(store, package, blob, python)?.run()?;
     derived.put(&key, &tree)?;
     Ok(tree)
+}
+
+/// Returns what unpacking the file that the lock names gave before; whether the store still has its pack is not looked at.
+pub fn known(
+    derived: &Derived,
+    package: &Package,
+    python: &Python,
+    platform: Platform,
+) -> Result<Option<Tree>, WheelError> {
+    check_fit(package, python, platform)?;
+    Ok(derived.get(&key(&package.sha256, package, python)))
+}
+
+fn key(file: &Digest, package: &Package, python: &Python) -> Digest {
+    let inputs = (crate::layer::FORMAT, file, &package.path, &package.name, &package.version, python.version());
+    Derived::key("wheel", &inputs)
+}
+
+fn check_fit(package: &Package, python: &Python, platform: Platform) -> Result<(), WheelError> {
+    let fits = WheelName::parse(&package.path).is_some_and(|wheel| wheel.fits(python, platform));
+    if fits { Ok(()) } else { Err(WheelError::Unfit { wheel: package.path.clone(), python: python.clone(), platform }) }
 }
 
 /// Where the parts of a wheel go in the image.

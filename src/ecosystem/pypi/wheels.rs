@@ -97,6 +97,10 @@ impl Ecosystem for Wheels {
         Ok(simple::fetch(package, known.as_ref(), self.indexes()?, &self.blobs, &self.http)?)
     }
 
+    fn known(&self, package: &Package) -> Result<Option<Tree>> {
+        Ok(wheel::known(&self.derived, package, &self.python, self.platform)?)
+    }
+
     fn unpack(&self, package: &Package, blob: &Blob) -> Result<Tree> {
         Ok(wheel::unpack(&self.blobs, &self.derived, package, blob, &self.python, self.platform)?)
     }

@@ -2,11 +2,15 @@
 
 use super::*;
 use crate::server::data::Table;
+use crate::server::trace::Origin;
 
 fn request(endpoint: usize, rows: usize) -> (Request, oneshot::Receiver<Answer>) {
     let (answer, receiver) = oneshot::channel();
     let payload = Payload::Table(Table { rows, columns: Vec::new() });
-    (Request { endpoint, payload, answer, suspect: false, arrived: Instant::now() }, receiver)
+    (
+        Request { endpoint, payload, answer, suspect: false, arrived: Instant::now(), origin: Origin::default() },
+        receiver,
+    )
 }
 
 fn rows(batch: &[Request]) -> Vec<usize> {
@@ -96,7 +100,16 @@ fn a_merged_call_keeps_to_its_bytes() {
     for _ in 0..5 {
         let (answer, receiver) = oneshot::channel();
         let payload = Payload::Tensor(values(&[0; 4]));
-        queue.push(Request { endpoint: 0, payload, answer, suspect: false, arrived: Instant::now() }).unwrap();
+        queue
+            .push(Request {
+                endpoint: 0,
+                payload,
+                answer,
+                suspect: false,
+                arrived: Instant::now(),
+                origin: Origin::default(),
+            })
+            .unwrap();
         waiting.push(receiver);
     }
     assert_eq!([take(&queue).len(), take(&queue).len(), take(&queue).len()], [2, 2, 1]);
@@ -244,6 +257,21 @@ fn an_objective_that_one_call_hardly_meets_is_met_by_those_who_come_in_time() {
 fn an_objective_that_cannot_be_met_at_all_still_serves() {
     let [tally] = simulate([within(5, 1000)], [1_000], forest);
     assert!(tally.share_answered() > 0.999, "{}", tally.refused);
+}
+
+#[test]
+fn a_model_that_was_slow_for_a_while_is_called_again() {
+    // Its calls vary so much that none is sure to be in time, and nothing may keep it from being tried.
+    let calls = std::cell::Cell::new(0_u64);
+    let erratic = |_, rows: usize| {
+        calls.set(calls.get() + 1);
+        if calls.get() < 20 { 45.0 } else { forest(0, rows) + (calls.get() * 7919 % 25) as f64 }
+    };
+    for rate in [20, 1_000] {
+        calls.set(0);
+        let [tally] = simulate([within(50, 1000)], [rate], erratic);
+        assert!(tally.share_answered() > 0.3, "{} of {rate}", tally.share_answered());
+    }
 }
 
 #[test]

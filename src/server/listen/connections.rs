@@ -214,10 +214,14 @@ impl Connection {
     /// Notes whether the client takes what is written.
     pub(super) fn has_written(&self, stalled: bool) {
         let mut state = self.lock();
-        match (stalled, state.stalled) {
-            (true, None) => state.stalled = Some(Instant::now()),
-            (false, Some(_)) => state.stalled = None,
-            _ => {}
+        if stalled {
+            state.stalled.get_or_insert_with(Instant::now);
+            return;
+        }
+        state.stalled = None;
+        // A large answer may take long to leave after its request is done with.
+        if state.running == 0 && state.waits_for == WaitsFor::Request {
+            state.since = Instant::now();
         }
     }
 

@@ -3,6 +3,7 @@
 //! HTTP/2 is spoken with clients that begin with it (RFC 9113, section 3.3), or that agree on it in a TLS handshake.
 
 pub mod connections;
+mod counted;
 pub mod limits;
 mod stream;
 pub mod tls;
@@ -24,6 +25,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use self::connections::{Connection, Connections, Entry, Order};
+use self::counted::Counted;
 use self::limits::Limits;
 use self::stream::Watched;
 use self::tls::Files;
@@ -125,8 +127,7 @@ impl Serving {
             let answer = self.router.call(request);
             async move {
                 let response = answer.await;
-                drop(answering);
-                response
+                response.map(|response| response.map(|body| Counted { body, _answering: answering }))
             }
         });
         let mut serving = std::pin::pin!(self.http.serve_connection(io, answer));

@@ -1,5 +1,5 @@
-//! Uploads from forms: `multipart/form-data` (RFC 7578, in the form of RFC 2046, section 5.1) with one part, which stands for the
-//! body. The body has been read as a whole and within its limit already.
+//! Uploads from forms: `multipart/form-data` (RFC 7578, in the form of RFC 2046, section 5.1) with one part, `file`, which
+//! stands for the body. The body has been read as a whole and within its limit already.
 
 use bytes::Bytes;
 
@@ -29,7 +29,12 @@ pub(super) fn only(content_type: &str, body: &Bytes) -> Result<Part, Failure> {
     if !body[end..].starts_with(b"--") {
         return Err(malformed("the form must have one part"));
     }
-    let media_type = media_type(&String::from_utf8_lossy(&body[head..content]));
+    let headers = String::from_utf8_lossy(&body[head..content]);
+    let name = field(&headers, "content-disposition").and_then(|value| parameter(value, "name"));
+    if name != Some("file") {
+        return Err(Failure::new(Code::InvalidInput, "the form's part must have the name `file`"));
+    }
+    let media_type = field(&headers, "content-type").unwrap_or_default().to_owned();
     Ok(Part { media_type, content: body.slice(content..end - delimiter.len()) })
 }
 
@@ -44,16 +49,20 @@ fn malformed(message: &str) -> Failure {
 }
 
 fn boundary(content_type: &str) -> Option<&str> {
-    let mut parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
-    let (_, value) = parameters.find(|(name, _)| name.eq_ignore_ascii_case("boundary"))?;
-    let boundary = value.strip_prefix('"').map_or(Some(value), |quoted| quoted.strip_suffix('"'))?;
-    (1..=70).contains(&boundary.len()).then_some(boundary)
+    parameter(content_type, "boundary").filter(|boundary| (1..=70).contains(&boundary.len()))
 }
 
-fn media_type(headers: &str) -> String {
+/// Returns a parameter of a header's value, without its quotes.
+fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let mut parameters = value.split(';').skip(1).filter_map(|parameter| parameter.trim().split_once('='));
+    let (_, value) = parameters.find(|(found, _)| found.eq_ignore_ascii_case(name))?;
+    value.strip_prefix('"').map_or(Some(value), |quoted| quoted.strip_suffix('"'))
+}
+
+/// Returns the value of a header.
+fn field<'a>(headers: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = headers.split("\r\n").filter_map(|line| line.split_once(':'));
-    let found = fields.find(|(name, _)| name.trim().eq_ignore_ascii_case("content-type"));
-    found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+    fields.find(|(found, _)| found.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
@@ -69,10 +78,11 @@ mod tests {
     #[test]
     fn a_part_is_what_stands_between_its_delimiters() {
         let part = read(
-            "--x y\r\nContent-Disposition: form-data; name=\"a\"\r\nCONTENT-TYPE: image/png\r\n\r\n--x\r\n\r\n--x y--\r\n",
+            "--x y\r\nContent-Disposition: form-data; name=\"file\"\r\nCONTENT-TYPE: image/png\r\n\r\n--x\r\n\r\n--x y--\r\n",
         );
         assert_eq!(part.unwrap(), Part { media_type: "image/png".to_owned(), content: "--x\r\n".into() });
-        let part = read("preamble\r\n--x y\r\n\r\n\r\n--x y--");
+        let part =
+            read("preamble\r\n--x y\r\ncontent-disposition: form-data; filename=b; NAME=file\r\n\r\n\r\n--x y--");
         assert_eq!(part.unwrap(), Part { media_type: String::new(), content: Bytes::new() });
     }
 
@@ -88,6 +98,11 @@ mod tests {
             "--x y\r\n\r\na\r\n--x y\r\n\r\nb\r\n--x y--",
         ] {
             assert_eq!(read(wrong).unwrap_err().code, Code::MalformedBody, "{wrong}");
+        }
+        for wrong in
+            ["--x y\r\n\r\n\r\n--x y--", "--x y\r\nContent-Disposition: form-data; name=other\r\n\r\n\r\n--x y--"]
+        {
+            assert_eq!(read(wrong).unwrap_err().code, Code::InvalidInput, "{wrong}");
         }
         for wrong in ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=\"a"] {
             assert_eq!(only(wrong, &Bytes::new()).unwrap_err().code, Code::MalformedBody, "{wrong}");

@@ -8,7 +8,7 @@
 //! | text | `text/plain`, or a JSON string | the same way |
 //! | binary, image | the bytes, with their media type or `application/octet-stream` | the bytes |
 //!
-//! A table is answered as CSV where the client accepts that. The one file of a form (`multipart/form-data`) stands for the body.
+//! A table is answered as CSV where the client accepts that. The part `file` of a form (`multipart/form-data`) that has no other stands for the body.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Checks what a model gave against the contract, before any of it reaches a client.
 
 use super::content::is_image;
-use crate::server::contract::{Form, Rule, Schema};
+use crate::server::contract::{Endpoint, Form, Rule, Schema};
 use crate::server::data::{Column, Payload, Table, Tensor};
 use crate::service::{ColumnType, Dtype};
 
@@ -26,9 +26,12 @@ pub fn check_form(form: &Form, payload: &Payload, rows: Option<usize>) -> Result
 }
 
 /// Says in words for the log which value of an answer the contract does not allow. The answer's form has been checked.
-pub fn check_values(form: &Form, payload: &Payload) -> Result<(), String> {
-    match (form, payload) {
-        (Form::Table(schema), Payload::Table(table)) => each_column(schema, table, check_cell_value),
+pub fn check_values(endpoint: &Endpoint, payload: &Payload) -> Result<(), String> {
+    match (&endpoint.output, payload) {
+        (Form::Table(schema), Payload::Table(table)) => {
+            each_column(schema, table, check_cell_value)?;
+            endpoint.roles.order.map_or(Ok(()), |score| check_order(&schema.rules[score], &table.columns[score]))
+        }
         (Form::Json { schema: Some(schema) }, Payload::Bytes(bytes)) => {
             let value = serde_json::from_slice(bytes).map_err(|error| format!("the answer cannot be read: {error}"))?;
             match schema.problems(&value, 1).pop() {
@@ -41,6 +44,15 @@ pub fn check_values(form: &Form, payload: &Payload) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Makes sure that a ranking's rows are in order.
+fn check_order(rule: &Rule, score: &Column) -> Result<(), String> {
+    let scores = (0..score.len()).map(|row| f64::from_le_bytes(score.bytes(row)));
+    if scores.is_sorted_by(|one, next| one >= next) {
+        return Ok(());
+    }
+    Err(format!("the ranking's rows must be in order of column `{}`, highest first", rule.name))
 }
 
 /// Checks one value; `text` is a string's.

@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::time::timeout;
 
 use super::link::{self, Broken, Link};
 use crate::server::init::{Reaper, signal_group};
@@ -20,6 +21,8 @@ const SPARE_FD: i32 = 10;
 /// How often, and after what pauses, a forked worker is asked for that its first parent has not let go of yet.
 const ADOPTION_ATTEMPTS: usize = 1000;
 const ADOPTION_PAUSE: Duration = Duration::from_millis(1);
+/// How long to wait for the status of a worker that has closed its pipe.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A worker that runs.
 pub struct Process {
@@ -68,6 +71,19 @@ impl Process {
         let status = self.exit.as_mut()?.await.ok();
         self.exit = None;
         status
+    }
+
+    /// Says why its pipe was closed, after a moment for its end to be told.
+    pub async fn end(&mut self) -> Broken {
+        match timeout(EXIT_PATIENCE, self.exited()).await {
+            Ok(Some(status)) => Broken::Exited(status),
+            _ => Broken::Closed,
+        }
+    }
+
+    /// Returns the worker's process number.
+    pub fn id(&self) -> i32 {
+        self.pid
     }
 
     /// Ends the worker and all that it has started.

@@ -54,8 +54,10 @@ pub async fn supervise(app: Arc<App>, number: usize) {
             Ok(mut process) => {
                 log::line(Level::Info, "worker ready", json!({"worker": number}));
                 app.worker_ready();
+                app.metrics.worker_is(number, process.id());
                 let broken = serve(&app, number, &mut process, &mut delay).await;
                 app.worker_gone();
+                app.metrics.worker_is(number, 0);
                 report_end(&app, number, process, &broken).await;
             }
             Err(error) => {
@@ -164,9 +166,9 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
 fn judge(endpoint: &Endpoint, result: &Payload) -> Result<(), String> {
     match endpoint.validate_output {
         ValidateOutput::Off => Ok(()),
-        ValidateOutput::Fail => check_values(&endpoint.output, result),
+        ValidateOutput::Fail => check_values(endpoint, result),
         ValidateOutput::Warn => {
-            if let Err(reason) = check_values(&endpoint.output, result) {
+            if let Err(reason) = check_values(endpoint, result) {
                 let fields = json!({"endpoint": endpoint.name, "reason": reason});
                 log::line(Level::Warn, "the answer does not fit its contract", fields);
             }
@@ -203,7 +205,9 @@ fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
         let level = if fault.failure.code == Code::InvalidInput { Level::Debug } else { Level::Error };
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
-        log::line(level, "call failed", json!({"endpoint": endpoint, "code": code, "reason": fault.reason}));
+        let line = json!({"endpoint": endpoint, "code": code, "reason": fault.reason,
+            "request_id": request.origin.request_id(), "trace_id": request.origin.trace_id()});
+        log::line(level, "call failed", line);
         request.refuse(fault.failure.clone());
     }
 }

@@ -124,8 +124,14 @@ async fn load(app: &App, number: usize) -> Result<Process, StartError> {
     let mut process =
         Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
     let load = frame::load(&app.service);
-    let reply = timeout(patience(app), process.exchange(&load)).await.map_err(|_| Broken::TimedOut)??;
-    match frame::header(reply).map_err(Broken::from)? {
+    let answered = timeout(patience(app), process.exchange(&load)).await.map_err(|_| Broken::TimedOut)?;
+    let reply = match answered.map(<[u8]>::to_vec) {
+        Ok(reply) => reply,
+        // What it ended with says more.
+        Err(Broken::Closed) => return Err(process.end().await.into()),
+        Err(broken) => return Err(broken.into()),
+    };
+    match frame::header(&reply).map_err(Broken::from)? {
         (Header::Ready { .. }, _) => Ok(process),
         (Header::Failed { message }, _) => Err(StartError::Failed(message)),
         _ => Err(Broken::Unexpected.into()),

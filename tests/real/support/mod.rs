@@ -7,8 +7,10 @@ pub mod faults;
 pub mod http;
 pub mod process;
 pub mod project;
+pub mod python;
 pub mod registry;
 pub mod scratch;
+pub mod tree;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -18,10 +20,13 @@ use std::process::Command;
 const PACKAGES: &[(&str, &str)] = &[
     ("/usr/bin/python3", "python3-jsonschema"),
     ("apt-get", "apt"),
+    ("bwrap", "bubblewrap"),
+    ("chromedriver", "chromium chromium-driver"),
     ("docker", "docker.io"),
     ("docker-registry", "docker-registry"),
     ("dockerd", "docker.io"),
     ("dpkg-deb", "dpkg"),
+    ("dpkg-query", "dpkg"),
     ("faketime", "faketime"),
     ("htpasswd", "apache2-utils"),
     ("mount", "mount"),

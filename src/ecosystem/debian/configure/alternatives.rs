@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::installed::Installed;
+use super::table::{Offer, TABLE};
 use super::{ConfigureError, Configured, place};
 use crate::ecosystem::debian::shell::{self, Line, Variables};
 use crate::layer::tree::{Kind, Node};
@@ -40,7 +41,8 @@ pub(super) fn apply(
         let Some(script) = unpacked.scripts.get("postinst") else { continue };
         let lines = shell::lines(script);
         let variables = Variables::of(&lines, platform);
-        for alternative in lines.iter().filter_map(|line| parse(line, &variables)) {
+        let read = lines.iter().filter_map(|line| parse(line, &variables));
+        for alternative in read.chain(listed(package, platform)) {
             let beaten = |(_, present): &(&str, Alternative)| present.priority >= alternative.priority;
             let name = alternative.master.name.clone();
             if exists(installed, package, &alternative.master)? && !best.get(&name).is_some_and(beaten) {
@@ -57,6 +59,18 @@ pub(super) fn apply(
         }
     }
     Ok(())
+}
+
+/// Returns the alternatives that the table lists for a package.
+fn listed(package: &str, platform: Platform) -> Vec<Alternative> {
+    let Some((script, matched)) = TABLE.script(package) else { return Vec::new() };
+    let fill = |text: &str| text.replace("{}", matched).replace("{arch}", platform.debian());
+    let alternative = |offer: &Offer| {
+        let name = offer.public.rsplit('/').next().unwrap_or_default().to_owned();
+        let master = Link { public: offer.public.clone(), name, target: fill(&offer.target) };
+        Some(Alternative { master, priority: fill(&offer.priority).parse().ok()?, slaves: Vec::new() })
+    };
+    script.alternatives.iter().filter_map(alternative).collect()
 }
 
 fn exists(installed: &Installed<'_>, package: &str, link: &Link) -> Result<bool, ConfigureError> {

@@ -19,7 +19,7 @@ const PACKAGE: &str = "ca-certificates";
 pub(super) fn apply(installed: &Installed<'_>, configured: &mut Configured) -> Result<(), ConfigureError> {
     let mut bundle = Vec::new();
     let mut list = String::new();
-    for path in installed.files_below(SOURCES).filter(|path| path.strip_suffix(".crt").is_some()) {
+    for path in sources(installed) {
         bundle.extend(installed.read(path)?.unwrap_or_default());
         // Some certificates have no line break at their end.
         if bundle.last() != Some(&b'\n') {
@@ -41,8 +41,13 @@ pub(super) fn apply(installed: &Installed<'_>, configured: &mut Configured) -> R
     Ok(())
 }
 
+/// Returns the files of the certificates, in order of path.
+pub(super) fn sources<'a>(installed: &Installed<'a>) -> impl Iterator<Item = &'a str> {
+    installed.files_below(SOURCES).filter(|path| path.ends_with(".crt"))
+}
+
 /// The name that update-ca-certificates gives the link to a certificate.
-fn link_name(path: &str) -> String {
+pub(super) fn link_name(path: &str) -> String {
     let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".crt");
     name.replace([' ', ','], "_").replace(['(', ')'], "=") + ".pem"
 }

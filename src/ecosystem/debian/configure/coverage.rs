@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::installed::Installed;
 use super::table::TABLE;
-use super::{Configured, Warning, accounts, alternatives};
+use super::{Configured, Warning, accounts, alternatives, odbc};
 use crate::ecosystem::debian::shell::{self, Line, Token, Variables};
 use crate::platform::Platform;
 
@@ -79,7 +79,9 @@ fn is_upgrade(line: &Line, words: &[Token]) -> bool {
 fn needs_version(command: &[String]) -> bool {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
     let test = match words[..] {
-        ["[" | "test", "x$2", "!=", "x", ..]
+        ["[", "$2", "]"]
+        | ["test", "$2"]
+        | ["[" | "test", "x$2", "!=", "x", ..]
         | ["[" | "test", "-n", "$2", ..]
         | ["[" | "test", "$1", "=", "upgrade", ..] => true,
         ["dpkg", "--compare-versions", "$2", relation, _] => matches!(relation, "lt-nl" | "le-nl" | "ge" | "gt" | "eq"),
@@ -103,7 +105,10 @@ fn is_known(line: &Line, variables: &Variables, functions: &BTreeSet<&str>) -> b
     if line.helper.as_deref().is_some_and(|helper| TABLE.knows_section(helper)) {
         return true;
     }
-    if alternatives::is_understood(line, variables) || accounts::is_understood(line, variables) {
+    if alternatives::is_understood(line, variables)
+        || accounts::is_understood(line, variables)
+        || odbc::is_understood(line)
+    {
         return true;
     }
     let text = function(&line.text).map_or(&*line.text, |(_, body)| body);

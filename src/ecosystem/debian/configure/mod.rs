@@ -1,6 +1,6 @@
 //! What maintainer scripts would have done, as file trees: Debian's configuration step without running anything.
 //!
-//! Each kind of effect has a module: `alternatives`, `accounts`, `certificates`, and `files` for what the table
+//! Each kind of effect has a module: `alternatives`, `accounts`, `certificates`, `java`, `odbc`, and `files` for what the table
 //! `scripts.toml` lists by package. `coverage` reports every line of a script that none of them stands for.
 //! The loader's cache is not made here: it depends on more than Debian packages.
 
@@ -11,6 +11,8 @@ mod certificates;
 mod coverage;
 mod files;
 mod installed;
+mod java;
+mod odbc;
 mod table;
 
 use std::collections::BTreeSet;
@@ -140,6 +142,8 @@ pub fn configure(
     alternatives::apply(&installed, settings.platform, &mut configured)?;
     accounts::apply(&installed, settings, &mut configured)?;
     certificates::apply(&installed, &mut configured)?;
+    java::apply(&installed, &mut configured)?;
+    odbc::apply(&installed, &mut configured)?;
     coverage::check(&installed, settings.platform, &mut configured);
     configured.base.add_parents();
     configured.actions.sort();

@@ -54,6 +54,22 @@ pub(super) struct Script {
     /// Symbolic links that they make.
     #[serde(default)]
     pub(super) links: Vec<Link>,
+    /// Alternatives that they offer in a way that is not read from their lines.
+    #[serde(default)]
+    pub(super) alternatives: Vec<Offer>,
+}
+
+/// An alternative for a generic name, such as `/usr/bin/java`. `{}` stands for what the package's `*` matched, `{arch}` for
+/// the Debian architecture.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Offer {
+    /// The generic name, whose file name is also the alternative's.
+    pub(super) public: String,
+    /// What can stand for it.
+    pub(super) target: String,
+    /// How much it is preferred, a number.
+    pub(super) priority: String,
 }
 
 /// A folder.
@@ -155,6 +171,7 @@ mod tests {
         );
         for script in &TABLE.script {
             let effects = script.folders.len() + script.copies.len() + script.files.len() + script.links.len();
+            let effects = effects + script.alternatives.len();
             assert!(effects > 0 || script.left_out.is_some(), "{}", script.package);
         }
     }

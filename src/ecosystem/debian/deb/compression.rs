@@ -81,7 +81,7 @@ mod tests {
 
     fn gz(bytes: &[u8]) -> Vec<u8> {
         let mut packed = Vec::new();
-        flate2::bufread::GzEncoder::new(bytes, flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+        flate2::bufread::GzEncoder::new(bytes, flate2::Compression::best()).read_to_end(&mut packed).unwrap();
         packed
     }
 
@@ -103,12 +103,28 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped() {
         let zeros = vec![0; MINIMUM as usize + 1];
-        for (name, packed) in [("data.tar.xz", xz(&zeros)), ("data.tar.zst", zst(&zeros))] {
+        for (name, packed) in [("data.tar.xz", xz(&zeros)), ("data.tar.zst", zst(&zeros)), ("data.tar.gz", gz(&zeros))]
+        {
             assert!(expand(name, &packed).unwrap_err().contains("more than it may"), "{name}");
         }
         let member = |length| Member { name: "data.tar.xz".into(), offset: 0, length };
         assert_eq!(limit(&member(0)), MINIMUM);
         assert_eq!(limit(&member(u64::MAX)), MAXIMUM);
+    }
+
+    #[test]
+    fn a_stream_that_wants_gigabytes_of_memory_is_refused() {
+        // A frame of zstd whose window is 2 GiB, and the first block of which is still to come.
+        let window = [&b"\x28\xb5\x2f\xfd"[..], &[0x00, 0xa8], &[0x09, 0x00, 0x00, b'x']].concat();
+        assert!(expand("data.tar.zst", &window).unwrap_err().contains("too much memory"));
+        let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+        options.dict_size(1 << 30);
+        let mut filters = liblzma::stream::Filters::new();
+        filters.lzma2(&options);
+        let stream = liblzma::stream::Stream::new_stream_encoder(&filters, liblzma::stream::Check::Crc64).unwrap();
+        let mut packed = Vec::new();
+        liblzma::bufread::XzEncoder::new_stream(&b"x"[..], stream).read_to_end(&mut packed).unwrap();
+        assert!(expand("data.tar.xz", &packed).is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub mod usrmerge;
 
 pub use control::Control;
 pub use error::{ArchiveError, DebError};
-pub use unpack::{Unpacked, unpack};
+pub use unpack::{Unpacked, known, unpack};
 
 #[cfg(test)]
 pub(crate) mod testing;

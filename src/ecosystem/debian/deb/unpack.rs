@@ -15,6 +15,7 @@ use super::control::Control;
 use super::error::{ArchiveError, DebError};
 use super::tarball::{self, EntryKind, tar_error};
 use super::{compression, prune, record, usrmerge};
+use crate::digest::Digest;
 use crate::fetch::derived::Derived;
 use crate::fetch::{Blob, BlobStore, pack};
 use crate::fs;
@@ -56,8 +57,8 @@ pub fn unpack(
     blob: &Blob,
     platform: Platform,
 ) -> Result<Unpacked, DebError> {
-    let key = Derived::key("deb", &(layer::FORMAT, blob.digest));
-    let mut unpacked = match derived.get::<Unpacked>(&key) {
+    let key = key(&blob.digest);
+    let unpacked = match derived.get::<Unpacked>(&key) {
         Some(known) if pack::is_whole(store, &known.tree)? => known,
         _ => {
             let unpacked = read(store, &package.name, blob)?;
@@ -65,6 +66,21 @@ pub fn unpack(
             unpacked
         }
     };
+    finish(unpacked, package, platform)
+}
+
+/// Returns what unpacking the file that the lock names gave before; whether the store still has its pack is not looked at.
+pub fn known(derived: &Derived, package: &Package, platform: Platform) -> Result<Option<Unpacked>, DebError> {
+    let known = derived.get(&key(&package.sha256));
+    known.map(|unpacked| finish(unpacked, package, platform)).transpose()
+}
+
+fn key(file: &Digest) -> Digest {
+    Derived::key("deb", &(layer::FORMAT, file))
+}
+
+/// Makes of a package as it is what stands in an image.
+fn finish(mut unpacked: Unpacked, package: &Package, platform: Platform) -> Result<Unpacked, DebError> {
     check_identity(&unpacked.control, package, platform)?;
     prune::prune(&mut unpacked.tree);
     record::add(&mut unpacked)
@@ -234,6 +250,8 @@ mod tests {
             CONTROL.replace("1.0-1", "1.0-2"),
             CONTROL.replace("amd64", "arm64"),
             CONTROL.replace("Version: 1.0-1\n", ""),
+            CONTROL.replace("1.0-1", "1.0-1\n Package: other"),
+            CONTROL.replace("demo", "demo\n Status: deinstall ok config-files"),
             format!("{CONTROL}\nPackage: second\n"),
             CONTROL.replace("demo", "../demo"),
             String::new(),

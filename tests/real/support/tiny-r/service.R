@@ -8,6 +8,10 @@ call <- function(state, value) {
   if (!is.null(value$echo)) return(value$echo)
   inner <- function(value) switch(value$do,
     allocate = double(1e12),
+    # In C, which looks at no signal for half a minute.
+    compute = matrix(1, 4000, 4000) %*% matrix(1, 4000, 4000),
+    # As the kernel does where memory is short.
+    die = tools::pskill(Sys.getpid(), tools::SIGKILL),
     fail = log("a"),
     hang = system("sleep 1000"),
     missing = library(notthere),
@@ -17,6 +21,12 @@ call <- function(state, value) {
       "printed"
     },
     quit = quit("no", 3),
+    tell = {
+      # Long enough for the other worker to be asked meanwhile.
+      Sys.sleep(0.3)
+      writeLines("there is a folder for it", tempfile())
+      list(pid = Sys.getpid(), random = runif(1))
+    },
     refuse = stop(errorCondition("too young", class = "input_error"))
   )
   inner(value)
@@ -41,3 +51,12 @@ tensor <- function(state, values) {
 wrong <- function(state, rows) {
   switch(rows$what[1L], rows = list(y = c(1, 2, 3)), columns = list(z = 1), missing = list(y = NA_real_), type = list(y = "a"))
 }
+
+given <- function(state, rows) {
+  switch(rows$form[1L],
+    table = data.table::data.table(y = 1), tibble = tibble::tibble(y = 1), frame = data.frame(y = 1L), matrix = cbind(y = 1),
+    vector = 1, logical = list(y = TRUE), rows = list(list(y = 1))
+  )
+}
+
+bytes <- function(state, value) rev(value)

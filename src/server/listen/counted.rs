@@ -1,0 +1,37 @@
+//! A response's body that counts as being answered until it has left, however long that takes: health that is watched over gRPC
+//! never ends by itself.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use super::connections::Answering;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Counted {
+    /// The body.
+    pub(super) body: Body,
+    /// Counts until it is dropped.
+    pub(super) _answering: Answering,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(task)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
