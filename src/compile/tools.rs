@@ -56,21 +56,20 @@ fn own<'a>(manifest: &Manifest, archive: &Archive, plan: &'a Plan) -> Result<Vec
         plan.jobs.values().filter_map(|job| Some((&*job.package.name, debian_name(job)?))).collect();
     let build_depends = archive.build_depends(&names.values().cloned().collect())?;
     let is_there = |name: &String| archive.catalog().candidate(name).is_some() || !archive.providers(name).is_empty();
-    let needs = |job: &'a Job| {
+    let found = |job: &Job| {
         // Of what Debian does not have, SystemRequirements is all that there is to go by.
         let known = names.get(&*job.package.name).and_then(|name| build_depends.get(name));
-        let found = match known {
+        match known {
             Some(names) => names.iter().filter(|name| system::compiles(name)).cloned().collect(),
             None => system::required(&job.description),
-        };
-        let found = found.into_iter().filter(is_there);
-        (
-            job,
-            found
-                .chain(job.debian.clone())
-                .chain(manifest.system.build.iter().map(|text| package_name(text).to_owned()))
-                .collect(),
-        )
+        }
+    };
+    let needs = |job: &'a Job| {
+        // R loads the packages that this one needs, and they load their libraries.
+        let loaded = job.repository.iter().filter_map(|name| plan.jobs.get(name));
+        let found = loaded.chain([job]).flat_map(found).filter(is_there);
+        let named = manifest.system.build.iter().map(|text| package_name(text).to_owned());
+        (job, found.chain(job.debian.clone()).chain(named).collect())
     };
     Ok(plan.jobs.values().map(needs).collect())
 }
