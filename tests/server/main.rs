@@ -10,7 +10,6 @@ mod forms;
 mod grpc;
 mod mlflow;
 mod observe;
-mod robust;
 mod seldon;
 mod support;
 mod tls;
