@@ -51,6 +51,8 @@ class Subject:
     forms = ("json",)
     environment = {}
     warm_up = 1
+    # How far an answer may be from the model's own.
+    tolerance = 1e-6
 
     def __init__(self, home):
         self.home = pathlib.Path(home)
@@ -281,6 +283,8 @@ class MlpackR(R):
 
 class Plumber(R):
     name = "plumber"
+    # It writes four digits.
+    tolerance = 1e-4
 
     def install(self):
         return "plumber " + run(["Rscript", "-e", "cat(as.character(packageVersion('plumber')))"])

@@ -16,6 +16,9 @@ use crate::server::failure::{Code, Failure};
 /// How much longer than that of one row a call may take, whatever the objective: merging costs little there.
 const MERGED: f64 = 1.5;
 
+/// The share of the objective that a request always may wait.
+const HARDLY: f64 = 0.1;
+
 /// The requests that wait for one endpoint, oldest first.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -120,7 +123,7 @@ impl Lane {
         while let Some(first) = self.requests.front() {
             let rows = first.payload.rows();
             let merged = if self.limits.merge { self.rows.min(max_rows).max(rows) } else { rows };
-            if !self.is_late(rows, now - first.arrived + self.pace.expect_at_most(merged)) {
+            if !self.is_late(rows, now - first.arrived, self.call(merged, self.rows > merged)) {
                 return;
             }
             let first = self.pop_first().expect("there is a front");
@@ -133,18 +136,28 @@ impl Lane {
     pub(super) fn backlog(&self, rows: usize) -> (Duration, Duration) {
         if !self.limits.merge {
             let calls = self.requests.len();
-            return (self.pace.expect(self.rows / calls.max(1)) * calls as u32, self.pace.expect_at_most(rows));
+            return (self.pace.expect(self.rows / calls.max(1)) * calls as u32, self.call(rows, calls > 0));
         }
         let max_rows = self.max_rows();
         let before = self.pace.expect(max_rows) * (self.rows / max_rows) as u32;
         let merged = (self.rows % max_rows + rows).max(self.pace.usual_rows()).min(max_rows);
-        (before, self.pace.expect_at_most(merged.max(rows)))
+        (before, self.call(merged.max(rows), self.rows >= max_rows))
     }
 
-    /// Returns whether an answer after this time would be too late. A request whose rows take longer than the objective by
-    /// themselves is not refused for it: it could never be served.
-    pub(super) fn is_late(&self, rows: usize, answered: Duration) -> bool {
-        self.limits.latency.is_some_and(|objective| self.pace.expect(rows) <= objective && answered > objective)
+    /// Returns how long a call takes. A margin is kept where `others` wait who can have the place of whoever is late; where nobody
+    /// does, refusing would help no one.
+    fn call(&self, rows: usize, others: bool) -> Duration {
+        if others { self.pace.expect_at_most(rows) } else { self.pace.expect(rows) }
+    }
+
+    /// Returns whether a request would be answered too late after such a wait and call. One whose rows take longer than the
+    /// objective by themselves is not refused for it, as it could never be served; nor is one that hardly waits, as a model that
+    /// is thought to be slow would otherwise not be called again, and nothing be learnt of it.
+    pub(super) fn is_late(&self, rows: usize, wait: Duration, call: Duration) -> bool {
+        self.limits.latency.is_some_and(|objective| {
+            let waits = wait > objective.mul_f64(HARDLY);
+            waits && wait + call > objective && self.pace.expect(rows) <= objective
+        })
     }
 
     pub(super) fn has_objective(&self) -> bool {

@@ -166,8 +166,11 @@ impl Queue {
 impl Waiting {
     fn push(&mut self, request: Request) -> Result<(), Failure> {
         let (endpoint, rows) = (request.endpoint, request.payload.rows());
-        if self.lanes[endpoint].has_objective() && self.lanes[endpoint].is_late(rows, self.answered_after(&request)) {
-            return Err(lane::late());
+        if self.lanes[endpoint].has_objective() {
+            let (wait, call) = self.foresee(&request);
+            if self.lanes[endpoint].is_late(rows, wait, call) {
+                return Err(lane::late());
+            }
         }
         if self.count() >= self.capacity && !self.make_room(endpoint) {
             return Err(crowded());
@@ -181,9 +184,9 @@ impl Waiting {
         Ok(())
     }
 
-    /// Foresees how long it takes until a request is answered: until a worker is free, then the calls before its own, and its
-    /// own. The other endpoints that have requests waiting get as much of the workers' time as this one.
-    fn answered_after(&self, request: &Request) -> Duration {
+    /// Foresees how long a request will wait, until a worker is free and for the calls before its own, and how long that one takes.
+    /// The other endpoints that have requests waiting get as much of the workers' time as this one.
+    fn foresee(&self, request: &Request) -> (Duration, Duration) {
         let free = match self.busy.values().min() {
             Some(free) if self.busy.len() >= self.workers => free.saturating_duration_since(request.arrived),
             _ => Duration::ZERO,
@@ -191,7 +194,7 @@ impl Waiting {
         let other = |(number, lane): &(usize, &Lane)| *number != request.endpoint && !lane.is_empty();
         let others = self.lanes.iter().enumerate().filter(other).count() as u32;
         let (before, own) = self.lanes[request.endpoint].backlog(request.payload.rows());
-        free + (before * (others + 1) + own * others) / self.workers as u32 + own
+        (free + (before * (others + 1) + own * others) / self.workers as u32, own)
     }
 
     fn take(&mut self, worker: usize, now: Instant) -> Vec<Request> {

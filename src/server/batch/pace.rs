@@ -7,7 +7,7 @@ use std::time::Duration;
 /// What a new call weighs against all before it.
 const WEIGHT: f64 = 0.05;
 /// Rows that differ by less than this share of their mean say little of what a row costs.
-const SPREAD: f64 = 0.1;
+const SPREAD: f64 = 0.5;
 /// A call that is this many times slower than expected is an accident and counts as far as that; one as many times
 /// faster shows that the calls before it were slow for a reason that has passed, as the first one of a model is.
 const OUTLIER: f64 = 4.0;
@@ -15,8 +15,10 @@ const OUTLIER: f64 = 4.0;
 const REACH: f64 = 2.0;
 /// What is left of the largest call, after each further one that is smaller.
 const FADING: f64 = 0.99;
-/// How many mean deviations a call may be late and still be in time.
+/// How many mean deviations are kept free for calls that take longer than expected.
 const MARGIN: f64 = 2.0;
+/// The largest such margin, as a share of the time itself: what varies more cannot be planned with.
+const MAX_MARGIN: f64 = 0.25;
 
 /// What is known of an endpoint's calls. All times are in seconds.
 #[derive(Debug, Default)]
@@ -66,13 +68,14 @@ impl Pace {
 
     /// Returns what a call with this many rows hardly ever takes longer than.
     pub fn expect_at_most(&self, rows: usize) -> Duration {
-        Duration::from_secs_f64(self.seconds(rows as f64) + MARGIN * self.deviation)
+        let seconds = self.seconds(rows as f64);
+        Duration::from_secs_f64(seconds + (MARGIN * self.deviation).min(MAX_MARGIN * seconds))
     }
 
     /// Returns how many rows a call may have that is to take no longer than this; at least one. While little is known it is
     /// but a step beyond what was seen.
     pub fn rows_within(&self, time: Duration) -> usize {
-        let left = time.as_secs_f64() - self.seconds(0.0) - MARGIN * self.deviation;
+        let left = time.as_secs_f64() - self.seconds(0.0);
         let affordable = if self.per_row > 0.0 {
             left / self.per_row
         } else if left > 0.0 {
@@ -169,6 +172,18 @@ mod tests {
         (0..60).for_each(|_| pace.observe(64, Duration::from_millis(200)));
         assert!(pace.expect(64) > Duration::from_millis(180), "{pace:?}");
         assert_eq!(pace.rows_within(Duration::from_millis(10)), 1);
+    }
+
+    #[test]
+    fn a_margin_is_kept_for_calls_that_vary_but_no_large_one() {
+        let mut pace = Pace::default();
+        (0..200_u64).for_each(|call| pace.observe(1, Duration::from_micros(20_000 + call * 7919 % 1000)));
+        assert!(
+            pace.expect_at_most(1) > pace.expect(1) && pace.expect_at_most(1) < Duration::from_millis(22),
+            "{pace:?}"
+        );
+        (0..200_u64).for_each(|call| pace.observe(1, Duration::from_millis(5 + 70 * (call % 2))));
+        assert!(pace.expect_at_most(1) <= pace.expect(1).mul_f64(1.0 + MAX_MARGIN), "{pace:?}");
     }
 
     #[test]

@@ -260,6 +260,21 @@ fn an_objective_that_cannot_be_met_at_all_still_serves() {
 }
 
 #[test]
+fn a_model_that_was_slow_for_a_while_is_called_again() {
+    // Its calls vary so much that none is sure to be in time, and nothing may keep it from being tried.
+    let calls = std::cell::Cell::new(0_u64);
+    let erratic = |_, rows: usize| {
+        calls.set(calls.get() + 1);
+        if calls.get() < 20 { 45.0 } else { forest(0, rows) + (calls.get() * 7919 % 25) as f64 }
+    };
+    for rate in [20, 1_000] {
+        calls.set(0);
+        let [tally] = simulate([within(50, 1000)], [rate], erratic);
+        assert!(tally.share_answered() > 0.3, "{} of {rate}", tally.share_answered());
+    }
+}
+
+#[test]
 fn a_flooded_endpoint_takes_no_more_than_its_share() {
     let calls = |endpoint, rows| if endpoint == 0 { rows as f64 * 1.0 } else { 2.0 };
     let [flooded, quiet] = simulate([merged(50), merged(50)], [3_000, 50], calls);
