@@ -36,7 +36,7 @@ load <- function(bundle) NULL
 call <- function(state, value) {
   loads <- function(name) tryCatch({ loadNamespace(name); TRUE }, error = function(e) { message(e); FALSE })
   tools <- Sys.which(c("cc", "gcc", "g++", "gfortran", "ld", "make"))
-  headers <- Filter(dir.exists, c("/usr/include", Sys.glob(file.path(.libPaths(), "*", "include"))))
+  headers <- c(list.files("/usr/include"), Sys.glob(file.path(.libPaths(), "*", "include")))
   failed <- Filter(Negate(loads), unlist(value))
   list(failed = as.list(failed), tools = as.list(tools[nzchar(tools)]), headers = as.list(headers))
 }
