@@ -70,6 +70,10 @@ def family(root):
     return found
 
 
+def name(pid):
+    return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def proportional(pid):
     """Returns the bytes of a process, with what it shares divided among those that share it."""
     with contextlib.suppress(OSError):
@@ -117,7 +121,8 @@ def measure(program, folder, language, workers):
             client.start()
         for client in clients:
             client.join()
-        return sum(map(proportional, family(process.pid)))
+        server = next(pid for pid in family(process.pid) if name(pid) == "mlpack-server")
+        return sum(map(proportional, family(server)))
 
 
 def main():
