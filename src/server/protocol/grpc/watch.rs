@@ -1,6 +1,9 @@
 //! Watching the server's health: an answer that goes on until the client or the server ends.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,7 +11,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
-use http_body_util::channel::{Channel, Sender};
+use hyper::body::Frame;
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use super::frame;
 use super::message::{Health, HealthRequest, SERVICE_UNKNOWN};
@@ -28,26 +32,61 @@ pub(super) fn route(app: &Arc<App>) -> MethodRouter {
             Ok(asked) => asked,
             Err(failure) => return frame::fail(&failure, &id),
         };
-        let (sender, body) = Channel::<Bytes>::new(1);
-        tokio::spawn(watch(Arc::clone(&app), asked, sender));
-        http::typed(StatusCode::OK, Body::new(body), &frame::MEDIA_TYPE, &id)
+        let (sender, frames) = mpsc::channel(1);
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { while_heard(&sender, tell(&app, &asked, &sender)).await });
+        http::typed(StatusCode::OK, Body::new(Frames(frames)), &frame::MEDIA_TYPE, &id)
     })
 }
 
+/// An answer's frames as they come; unlike that of `http-body-util`, their sender hears when the answer is dropped.
+struct Frames(Receiver<Frame<Bytes>>);
+
+impl hyper::body::Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(task).map(|frame| frame.map(Ok))
+    }
+}
+
+/// Lets it be told until nobody listens any more.
+async fn while_heard(sender: &Sender<Frame<Bytes>>, telling: impl Future<Output = ()>) {
+    tokio::select! {
+        () = sender.closed() => {}
+        () = telling => {}
+    }
+}
+
 /// Sends the status, and again whenever it has changed.
-async fn watch(app: Arc<App>, asked: HealthRequest, mut sender: Sender<Bytes>) {
+async fn tell(app: &App, asked: &HealthRequest, sender: &Sender<Frame<Bytes>>) {
     let mut last = None;
     loop {
         // A service that is not known may come to be; its status says so in the meantime.
-        let status = super::health(&app, &asked.service).unwrap_or(SERVICE_UNKNOWN);
-        if last.replace(status) != Some(status) && sender.send_data(frame::encode(&Health { status })).await.is_err() {
-            return;
+        let status = super::health(app, &asked.service).unwrap_or(SERVICE_UNKNOWN);
+        // The client may have gone; then nobody needs to know.
+        if last.replace(status) != Some(status) {
+            let _ = sender.send(Frame::data(frame::encode(&Health { status }))).await;
         }
         if app.is_draining() {
-            // The client may have gone; then nobody needs to know.
-            let _ = sender.send_trailers(frame::success()).await;
+            let _ = sender.send(Frame::trailers(frame::success())).await;
             return;
         }
         tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_told_to_a_client_that_has_gone() {
+        let (sender, frames) = mpsc::channel(1);
+        let telling = tokio::spawn(async move { while_heard(&sender, std::future::pending()).await });
+        tokio::task::yield_now().await;
+        drop(Body::new(Frames(frames)));
+        telling.await.unwrap();
     }
 }
