@@ -123,3 +123,52 @@ class Model:
     server.until(|| connections(&server) == 1);
     drop(connection);
 }
+
+/// A frame of HTTP/2 (RFC 9113, section 4.1) on stream 1, or on none.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    [&length, [kind, flags, 0].as_slice(), &[0, 0, stream], payload].concat()
+}
+
+/// Begins HTTP/2 with one setting (section 6.5) and more frames, and waits until the server ends the connection.
+fn http2_is_left(server: &Server, setting: [u8; 6], frames: &[Vec<u8>]) {
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut connection = send(server, preface);
+    connection.write_all(&[frame(4, 0, 0, &setting), frames.concat()].concat()).unwrap();
+    let mut answer = Vec::new();
+    if let Err(error) = connection.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server does not end the connection");
+    }
+    // Kind 1 holds an answer's head.
+    assert!(answer.windows(5).any(|window| window[0] == 1 && window[1..] == [4, 0, 0, 0]), "{answer:?}");
+}
+
+/// Header fields as HPACK has them, and names of those whose value follows (RFC 7541, appendix A).
+const HTTP: u8 = 0x86;
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
+const PATH: u8 = 0x04;
+const CONTENT_TYPE: &[u8] = &[0x0f, 0x10];
+const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 1;
+
+#[test]
+fn an_http_2_client_that_takes_no_answer_is_left() {
+    let server = echo().env("MLPACK_STALL_TIMEOUT", "0.5").start();
+    let no_window = [0, 4, 0, 0, 0, 0];
+    let head = [&[GET, HTTP, PATH, 6], b"/livez".as_slice()].concat();
+    http2_is_left(&server, no_window, &[frame(1, END_HEADERS | END_STREAM, 1, &head)]);
+    is_fine(&server);
+}
+
+#[test]
+fn a_watching_client_that_is_silent_is_asked_whether_it_lives() {
+    let server = echo().env("MLPACK_IDLE_TIMEOUT", "0.5").env("MLPACK_STALL_TIMEOUT", "0.5").start();
+    let usual_window = [0, 4, 0, 0, 255, 255];
+    let (path, kind) = (b"/grpc.health.v1.Health/Watch", b"application/grpc");
+    let path = [&[POST, HTTP, PATH, path.len() as u8], path.as_slice()].concat();
+    let head = [&path, CONTENT_TYPE, &[kind.len() as u8], kind].concat();
+    let question = frame(0, END_STREAM, 1, &[0; 5]);
+    http2_is_left(&server, usual_window, &[frame(1, END_HEADERS, 1, &head), question]);
+    is_fine(&server);
+}

@@ -44,13 +44,15 @@ struct State {
     since: Instant,
     /// Requests that are being answered; HTTP/2 has several at a time.
     running: usize,
+    /// Answers that are there as a whole, and of which the client has taken nothing yet.
+    leaving: usize,
     http2: bool,
     /// Since when the client takes none of what is written.
     stalled: Option<Instant>,
     order: Option<Order>,
 }
 
-/// What a connection without running requests waits for.
+/// What a connection waits for whose requests have all been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitsFor {
     /// The first byte of a request.
@@ -166,14 +168,24 @@ impl Drop for Entry {
     }
 }
 
-/// Counts a request as running on its connection until it is dropped.
+/// Counts a request as running on its connection, or its answer as leaving, until it is dropped.
 #[derive(Debug)]
-pub struct Answering(Arc<Connection>);
+pub struct Answering {
+    connection: Arc<Connection>,
+    is_leaving: bool,
+}
 
 impl Connection {
     fn new(now: Instant) -> Self {
-        let state =
-            State { waits_for: WaitsFor::Request, since: now, running: 0, http2: false, stalled: None, order: None };
+        let state = State {
+            waits_for: WaitsFor::Request,
+            since: now,
+            running: 0,
+            leaving: 0,
+            http2: false,
+            stalled: None,
+            order: None,
+        };
         Self { state: Mutex::new(state), told: Notify::new() }
     }
 
@@ -193,13 +205,13 @@ impl Connection {
         state.running += 1;
         state.http2 |= http2;
         drop(state);
-        Answering(Arc::clone(self))
+        Answering { connection: Arc::clone(self), is_leaving: false }
     }
 
     /// Notes that bytes have come.
     pub(super) fn has_read(&self, bytes: &[u8]) {
         let mut state = self.lock();
-        if state.running > 0 {
+        if state.running > 0 || state.leaving > 0 {
             return;
         }
         // HTTP/2's frames do not say here what they are of: each counts as life. Its preface is like no HTTP/1 method.
@@ -259,6 +271,8 @@ impl Connection {
             return Some(Order::Abort);
         }
         match (state.running, state.waits_for) {
+            // HTTP/2 lets clients take no answer, and still take all else that is written.
+            (0, _) if state.leaving > 0 => longer(state.since, limits.stall).then_some(Order::Abort),
             (0, WaitsFor::Head) if longer(state.since, limits.head) => Some(Order::Abort),
             // Whoever still writes to it gets a proper goodbye, where the protocol has one.
             (0, WaitsFor::Request) if longer(state.since, limits.idle + limits.head) => Some(Order::Abort),
@@ -279,13 +293,24 @@ impl State {
     }
 }
 
-impl Drop for Answering {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.running -= 1;
-        if state.running == 0 {
+impl Answering {
+    /// Notes that the answer is there as a whole: it is for the client to take it.
+    pub(super) fn leaves(&mut self) {
+        let mut state = self.connection.lock();
+        if !std::mem::replace(&mut self.is_leaving, true) {
+            state.running -= 1;
+            state.leaving += 1;
             state.wait_for(WaitsFor::Request, Instant::now());
         }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut state = self.connection.lock();
+        let count = if self.is_leaving { &mut state.leaving } else { &mut state.running };
+        *count -= 1;
+        state.wait_for(WaitsFor::Request, Instant::now());
     }
 }
 
@@ -315,6 +340,20 @@ mod tests {
         assert_eq!((after(&connection, 29), after(&connection, 31)), (None, Some(Order::Abort)));
         connection.has_written(false);
         drop(request);
+        assert_eq!((after(&connection, 59), after(&connection, 61)), (None, Some(Order::Finish)));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_is_not_kept_for_ever() {
+        let connection = Arc::new(Connection::new(Instant::now()));
+        let running = connection.answers(true);
+        let mut leaving = connection.answers(true);
+        leaving.leaves();
+        assert_eq!((after(&connection, 1000), connection.waits_since()), (None, None), "another one is running");
+        drop(running);
+        assert_eq!((after(&connection, 29), after(&connection, 31)), (None, Some(Order::Abort)));
+        assert!(connection.waits_since().is_some(), "it may give way");
+        drop(leaving);
         assert_eq!((after(&connection, 59), after(&connection, 61)), (None, Some(Order::Finish)));
     }
 

@@ -1,22 +1,31 @@
-//! A response's body that counts as being answered until it has left, however long that takes: health that is watched over gRPC
-//! never ends by itself.
+//! A response's body that counts as being answered until it has left. One of unknown length is still being made, however long that
+//! takes: health that is watched over gRPC never ends by itself. Any other is there as a whole, and waits for its client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body as _, Frame, SizeHint};
 
 use super::connections::Answering;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Counted {
-    /// The body.
-    pub(super) body: Body,
+    body: Body,
     /// Counts until it is dropped.
-    pub(super) _answering: Answering,
+    _answering: Answering,
+}
+
+impl Counted {
+    /// Counts a body.
+    pub(super) fn new(body: Body, mut answering: Answering) -> Self {
+        if body.size_hint().exact().is_some() {
+            answering.leaves();
+        }
+        Self { body, _answering: answering }
+    }
 }
 
 impl hyper::body::Body for Counted {

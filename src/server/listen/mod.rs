@@ -16,7 +16,7 @@ use axum::Router;
 use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper::{Request, Version, service};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use self::connections::{Connection, Connections, Entry, Order};
+use self::connections::{Connection, Connections, Entry, Order, SWEEP};
 use self::counted::Counted;
 use self::limits::Limits;
 use self::stream::Watched;
@@ -91,7 +91,14 @@ fn http(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().max_buf_size(limits.head_bytes).max_headers(MAX_HEADERS);
     let head_bytes = u32::try_from(limits.head_bytes).unwrap_or(u32::MAX);
-    builder.http2().max_header_list_size(head_bytes).max_concurrent_streams(MAX_STREAMS);
+    builder
+        .http2()
+        .max_header_list_size(head_bytes)
+        .max_concurrent_streams(MAX_STREAMS)
+        .timer(TokioTimer::new())
+        // Finds clients that are gone while they watch. Idle connections have ended before: an answered ping would keep them.
+        .keep_alive_interval(limits.idle + 2 * SWEEP)
+        .keep_alive_timeout(limits.stall);
     builder
 }
 
@@ -127,7 +134,7 @@ impl Serving {
             let answer = self.router.call(request);
             async move {
                 let response = answer.await;
-                response.map(|response| response.map(|body| Counted { body, _answering: answering }))
+                response.map(|response| response.map(|body| Counted::new(body, answering)))
             }
         });
         let mut serving = std::pin::pin!(self.http.serve_connection(io, answer));
