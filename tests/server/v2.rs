@@ -76,6 +76,9 @@ fn the_server_and_its_models_describe_themselves() {
         json!([{"name": "input", "datatype": "FP32", "shape": [-1, 2]}])
     );
     let (status, index) = server.post("/v2/repository/index", &json!({}));
+    assert_eq!(server.post("/v2/repository/index", &json!({"ready": true})).1, index);
+    assert_eq!(server.exchange("POST", "/v2/repository/index", "", b"", &[]).0, 200, "most clients send no body");
+    server.until(|| server.log().contains("\"path\":\"/v2/repository/index\""));
     assert_eq!((status, &index[0]), (200, &json!({"name": "test", "version": "1", "state": "READY", "reason": ""})));
     for path in ["/v2/models/nobody", "/v2/models/test/versions/9", "/v2/models/nobody/ready"] {
         let (status, answer) = server.get(path);
@@ -120,7 +123,7 @@ fn what_is_wrong_is_said_with_its_place() {
         let (status, answer) = server.post("/v2/models/test/infer", &body);
         (status, answer["error"].as_str().unwrap_or_default().to_owned())
     };
-    let cases: [(&Change, &str); 9] = [
+    let cases: [(&Change, &str); 10] = [
         (&|body| body["inputs"][0]["name"] = json!("nobody"), "/inputs/0/name is unknown"),
         (
             &|body| body["inputs"][0]["data"] = json!(["a"]),
@@ -131,6 +134,10 @@ fn what_is_wrong_is_said_with_its_place() {
         (&|body| body["inputs"][2]["shape"] = json!([1, 2]), "/inputs/2/shape must be `[rows]` or `[rows, 1]`"),
         (&|body| body["inputs"][2]["datatype"] = json!("FP8"), "/inputs/2/datatype is not a type"),
         (&|body| body["outputs"] = json!([{"name": "nobody"}]), "the model has no output of the name"),
+        (
+            &|body| body["outputs"] = json!([{"name": "label"}, {"name": "score"}, {"name": "label"}]),
+            "`outputs` names an output again at position 2",
+        ),
         (&|body| body["inputs"][1]["data"] = json!([13, 1]), "thirteen is not served"),
         (&|body| body["inputs"] = json!(1), "the body does not have the protocol's form: expected a sequence"),
     ];

@@ -1,5 +1,7 @@
 //! The tensors that a result consists of, and their elements as JSON or bytes.
 
+use std::collections::HashSet;
+
 use super::classes;
 use super::tensor_inputs::push_bytes;
 use super::tensors::{self, Described, Kind};
@@ -40,14 +42,18 @@ enum Elements<'a> {
     Classes(Vec<String>),
 }
 
-/// Makes sure that the model gives all outputs that are wanted.
+/// Makes sure that the model gives all outputs that are wanted, and that none is wanted again: a small request could ask for
+/// any amount of memory. One output may be wanted as it is and as classes.
 pub(super) fn check_wanted(endpoint: &Endpoint, wanted: &[Wanted]) -> Result<(), Failure> {
     let described = tensors::describe(&endpoint.output, tensors::OUTPUT);
+    let mut met = HashSet::new();
     for (number, output) in wanted.iter().enumerate() {
         let message = if described.iter().all(|known| known.name != output.name) {
             format!("the model has no output of the name that `outputs` has at position {number}")
         } else if output.classes.is_some() && !classes::has(endpoint) {
             "the model does not give classes".to_owned()
+        } else if !met.insert((&output.name, output.classes.is_some())) {
+            format!("`outputs` names an output again at position {number}")
         } else {
             continue;
         };

@@ -126,14 +126,22 @@ fn metadata(app: &App, model: &str, endpoint: usize) -> (StatusCode, Value) {
 /// The repository's index (Triton's model repository extension); the body may ask for ready models alone.
 fn index(app: &Arc<App>) -> MethodRouter {
     let app = Arc::clone(app);
-    post(async move |headers: HeaderMap, body: String| {
-        let asked: Value = serde_json::from_str(&body).unwrap_or_default();
-        let state = if app.is_ready() { "READY" } else { "UNAVAILABLE" };
-        let model = |name: &str| json!({"name": name, "version": app.service.version, "state": state, "reason": ""});
-        let wanted = app.is_ready() || asked["ready"] != json!(true);
-        let models: Vec<Value> = models::names(&app).into_iter().filter(|_| wanted).map(model).collect();
-        http::finish(&app, http::json(StatusCode::OK, &json!(models), &http::request_id(&headers)))
+    post(async move |request: Request| {
+        let mut exchange = Exchange::new(&app, &SPEAKER, request);
+        let answer = exchange.body().await.map(|body| {
+            // Most clients send no body.
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            http::json(StatusCode::OK, &models_with_state(&app, asked["ready"] == json!(true)), exchange.id())
+        });
+        exchange.finish(answer)
     })
+}
+
+fn models_with_state(app: &App, only_ready: bool) -> Value {
+    let state = if app.is_ready() { "READY" } else { "UNAVAILABLE" };
+    let model = |name: &str| json!({"name": name, "version": app.service.version, "state": state, "reason": ""});
+    let wanted = app.is_ready() || !only_ready;
+    models::names(app).into_iter().filter(|_| wanted).map(model).collect()
 }
 
 fn infer(app: &Arc<App>) -> MethodRouter {
