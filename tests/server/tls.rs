@@ -60,6 +60,7 @@ fn certificates_are_served_and_exchanged_while_the_server_runs() {
     std::fs::write(server.path("cert.pem"), &second).unwrap();
     server.until(|| server.log().contains("cannot be used together"));
     assert!(curl(&server, &first_file, &[]).is_some());
+    assert!(server.healthcheck(), "the server is well with the certificate that it has");
     std::fs::write(server.path("key.pem"), &second_key).unwrap();
     server.until(|| curl(&server, &second_file, &[]).is_some());
     assert_eq!(curl(&server, &first_file, &[]), None);

@@ -63,7 +63,7 @@ impl Files {
     }
 
     /// Reads the certificate and those above it.
-    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let failed = |source| TlsError::Pem { path: self.certificate.clone(), what: "certificates", source };
         let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&self.certificate).map_err(failed)?.collect();
         let all = all.map_err(failed)?;
