@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+use super::exchange::{CACHE_STATUS, FALLBACK};
+use super::http::REQUEST_ID;
 use super::options::{Environment, OptionsError};
 
 const NAME: &str = "MLPACK_CORS_ORIGINS";
@@ -41,7 +43,7 @@ impl Origins {
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+            .expose_headers([REQUEST_ID, header::RETRY_AFTER, CACHE_STATUS, FALLBACK])
             .max_age(MAX_AGE)
     }
 }

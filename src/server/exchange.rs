@@ -29,9 +29,9 @@ use crate::service::Protocol;
 /// The longest path that is logged whole, in bytes.
 const MAX_PATH: usize = 512;
 /// What the cache did (RFC 9211).
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The failure that the fallback stands in for.
-const FALLBACK: HeaderName = HeaderName::from_static("x-mlpack-fallback");
+pub const FALLBACK: HeaderName = HeaderName::from_static("x-mlpack-fallback");
 
 /// Who speaks: how requests are counted, and how failures are written.
 pub struct Speaker {

@@ -29,7 +29,8 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Who speaks on the server's own routes.
 pub static OWN: Speaker = Speaker { protocol: None, failure };
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Tells one request from others, in answers and logs.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Returns all routes.
 pub fn router(app: &Arc<App>) -> Router {

@@ -235,6 +235,8 @@ fn web_pages_may_call_only_where_they_are_named() {
     assert!(!preflight("https://evil.example").1.contains("access-control-allow-origin"));
     let (status, head, _) = call(&server, &[("origin", "https://other.example"), ("x-api-key", KEY)]);
     assert!(status == 200 && head.contains("access-control-allow-origin: https://other.example"), "{head}");
+    let exposed = "access-control-expose-headers: x-request-id,retry-after,cache-status,x-mlpack-fallback";
+    assert!(head.contains(exposed), "{head}");
     let (status, head, _) = call(&server, &[("origin", "https://other.example")]);
     assert!(status == 401 && head.contains("access-control-allow-origin: https://other.example"), "{head}");
 }
