@@ -339,8 +339,9 @@ fn write_server(page: &mut Page, app: &App) {
     page.single("mlpack_feedback_total", "counter", "Feedback messages received.", feedback as f64);
     let own = resident("self");
     page.single("process_resident_memory_bytes", "gauge", "Memory of the server's own process.", own as f64);
-    let workers: u64 = app.reaper.children().iter().map(|pid| resident(&pid.to_string())).sum();
-    page.single("mlpack_workers_resident_memory_bytes", "gauge", "Memory of all children.", workers as f64);
+    let workers: u64 = app.reaper.children().iter().map(|pid| proportional(&pid.to_string())).sum();
+    let help = "Memory of all children; what they share counts once where the system tells it apart.";
+    page.single("mlpack_workers_resident_memory_bytes", "gauge", help, workers as f64);
     write_workers(page, metrics);
 }
 
@@ -355,9 +356,21 @@ fn write_workers(page: &mut Page, metrics: &Metrics) {
 
 /// Returns the resident memory of a process in bytes; 0 where it has gone.
 fn resident(process: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").parse::<u64>().map_or(0, |kibibytes| kibibytes << 10)
+    memory(&format!("/proc/{process}/status"), "VmRSS:").unwrap_or_default()
+}
+
+/// Returns a process's part of the memory that it shares with others, and all that it does not share, in bytes. Not every system
+/// tells it; then it is the resident memory.
+fn proportional(process: &str) -> u64 {
+    memory(&format!("/proc/{process}/smaps_rollup"), "Pss:").unwrap_or_else(|| resident(process))
+}
+
+/// Reads a line of one of the system's files on memory.
+fn memory(file: &str, key: &str) -> Option<u64> {
+    let content = std::fs::read_to_string(file).ok()?;
+    let line = content.lines().find_map(|line| line.strip_prefix(key))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 #[cfg(test)]
@@ -385,6 +398,13 @@ mod tests {
             "t_bucket{endpoint=\"e\",le=\"0.001\"} 1\nt_bucket{endpoint=\"e\",le=\"0.005\"} 2\n\
              t_bucket{endpoint=\"e\",le=\"+Inf\"} 3\nt_sum{endpoint=\"e\"} 9.002001\nt_count{endpoint=\"e\"} 3\n"
         );
+    }
+
+    #[test]
+    fn shared_memory_counts_in_parts() {
+        let (own, whole) = (proportional("self"), resident("self"));
+        assert!(own > 0 && own <= whole + (1 << 20), "{own} of {whole}");
+        assert_eq!((proportional("none"), resident("none")), (0, 0));
     }
 
     #[test]
