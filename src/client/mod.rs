@@ -39,38 +39,84 @@ pub fn call_all(
     rows: usize,
     concurrency: usize,
 ) -> Result<(u64, u64), CallError> {
-    let mut calls = 0;
-    let mut first = 1;
     std::thread::scope(|scope| {
-        let mut running = VecDeque::new();
-        while let Some(batch) = records.batch(first, rows)? {
-            first += batch.body.rows();
-            calls += 1;
-            if running.len() == concurrency {
-                finish(caller, running.pop_front(), writer)?;
-            }
-            running.push_back(start(scope, caller, batch));
+        let called = call_in(scope, caller, records, writer, rows, concurrency);
+        if called.is_err() {
+            // The scope waits for all calls. Those that wait to be tried again need not be.
+            caller.give_up();
         }
-        while !running.is_empty() {
-            finish(caller, running.pop_front(), writer)?;
-        }
-        Ok((first - 1, calls))
+        called
     })
+}
+
+fn call_in<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    caller: &'scope Caller,
+    records: &mut Records<'_>,
+    writer: &mut Writer<'_>,
+    rows: usize,
+    concurrency: usize,
+) -> Result<(u64, u64), CallError> {
+    let (mut first, mut calls) = (1, 0);
+    let mut running = VecDeque::new();
+    while let Some(batch) = records.batch(first, rows)? {
+        first += batch.body.rows();
+        calls += 1;
+        if running.len() == concurrency {
+            finish(running.pop_front(), writer)?;
+        }
+        running.push_back(scope.spawn(move || caller.call(&batch)));
+    }
+    while !running.is_empty() {
+        finish(running.pop_front(), writer)?;
+    }
+    Ok((first - 1, calls))
 }
 
 type Running<'scope> = ScopedJoinHandle<'scope, Result<Answer, CallError>>;
 
-fn start<'scope>(scope: &'scope Scope<'scope, '_>, caller: &'scope Caller, batch: Batch) -> Running<'scope> {
-    scope.spawn(move || caller.call(&batch))
+fn finish(running: Option<Running<'_>>, writer: &mut Writer<'_>) -> Result<(), CallError> {
+    let Some(running) = running else { return Ok(()) };
+    let answer = running.join().expect("a call does not panic")?;
+    writer.write(answer)
 }
 
-fn finish(caller: &Caller, running: Option<Running<'_>>, writer: &mut Writer<'_>) -> Result<(), CallError> {
-    let Some(running) = running else { return Ok(()) };
-    let answer = running.join().expect("a call does not panic");
-    // Calls that wait to be tried again need not be, once one has failed.
-    let written = answer.and_then(|answer| writer.write(answer));
-    if written.is_err() {
-        caller.give_up();
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    const RETRIES: u32 = 6;
+
+    #[test]
+    fn a_mistake_in_the_input_ends_the_waiting_for_a_busy_service() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/double", listener.local_addr().unwrap()).parse().unwrap();
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                ASKED.fetch_add(1, Ordering::SeqCst);
+                let _ = connection.read(&mut [0; 4096]).unwrap();
+                connection.write_all(b"HTTP/1.1 503 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            }
+        });
+        let form = || Form::Tensor { rows: true };
+        let operation = Operation { name: "double".to_owned(), url, input: form(), output: form() };
+        let settings = Settings { headers: HeaderMap::new(), timeout: Duration::from_secs(9), retries: RETRIES };
+        let caller = Caller::new(crate::fetch::http::client().no_proxy().build().unwrap(), operation, settings);
+        let form = form();
+        let input = Box::new(b"1,2\n3,odd\n".as_slice());
+        let mut records = Records::new("rows.csv", input, Some(Format::Csv), &form, false).unwrap();
+        let mut writer = Writer::new("answers", Box::new(std::io::sink()), AnswerFormat::Json, &form).unwrap();
+        let error = call_all(&caller, &mut records, &mut writer, 1, 4).unwrap_err();
+        assert!(error.to_string().contains("`odd`"), "{error}");
+        assert!((1..=RETRIES as usize).contains(&ASKED.load(Ordering::SeqCst)), "the call went on");
     }
-    written
 }
