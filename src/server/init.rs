@@ -147,20 +147,34 @@ impl Reaper {
 
     fn reap(&self) {
         let mut children = self.lock();
-        let mut status = 0;
-        loop {
-            // SAFETY: `status` outlives the call, which writes one integer there.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
-            if pid <= 0 {
-                break;
+        while let Some(pid) = next_ended() {
+            let exited = children.remove(&pid);
+            if exited.is_some() {
+                // All that it has started. Until it is reaped, its number is nobody else's.
+                signal_group(pid, libc::SIGKILL);
             }
-            if let Some(exited) = children.remove(&pid) {
+            let mut status = 0;
+            // SAFETY: `status` outlives the call, which writes one integer there.
+            unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) };
+            if let Some(exited) = exited {
                 // The worker's slot may have given up on it already.
                 let _ = exited.send(ExitStatus::from_raw(status));
             }
         }
         self.reaped.notify_waiters();
     }
+}
+
+/// Returns a child that has ended, without reaping it.
+fn next_ended() -> Option<i32> {
+    // SAFETY: zeros are a valid value of this structure of integers. It outlives the call, which fills it in or, where no child has ended,
+    // leaves a zero where the process number is read.
+    let pid = unsafe {
+        let mut ended: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_ALL, 0, &raw mut ended, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
+        ended.si_pid()
+    };
+    (pid > 0).then_some(pid)
 }
 
 /// Sends a signal to a child and all that it has started.

@@ -18,6 +18,7 @@ class Model:
     def predict(self, rows):
         what = list(rows['what'])[0]
         if what == 'end': os._exit(3)
+        if what == 'leave': print('left', subprocess.Popen(['sleep', '1000']).pid, flush=True); os._exit(3)
         if what == 'hang': print('started', subprocess.Popen(['sleep', '1000']).pid); time.sleep(1000)
         if what == 'meet': time.sleep(0.3)
         return {'pid': [os.getpid()], 'group': [os.getpgid(0)], 'random': [random.random()]}
@@ -90,6 +91,11 @@ fn a_forked_worker_is_killed_with_all_that_it_started() {
     let started: String = log.split("started ").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
     server.until(|| !is_running(&started));
     assert_eq!(distinct(&meet(&server), "pid"), 3);
+    assert_eq!(ask(&server, "leave").1["error"]["code"], "worker_died");
+    server.until(|| server.log().contains("left "));
+    let log = server.log();
+    let left: String = log.split("left ").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    server.until(|| !is_running(&left));
 }
 
 #[test]

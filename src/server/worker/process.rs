@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::link::{self, Broken, Link};
@@ -62,8 +62,8 @@ impl Process {
     }
 
     /// Returns whether it runs no longer.
-    pub fn has_ended(&mut self) -> bool {
-        self.exit.as_mut().is_none_or(|exit| exit.try_recv() != Err(TryRecvError::Empty))
+    pub fn has_ended(&self) -> bool {
+        self.exit.as_ref().is_none_or(|exit| !exit.is_empty())
     }
 
     /// Waits for the worker's end; its status is told once.
@@ -86,9 +86,12 @@ impl Process {
         self.pid
     }
 
-    /// Ends the worker and all that it has started.
+    /// Ends the worker and all that it has started. Where it has ended, the reaper has ended the rest, and its number may by now
+    /// be another process's.
     pub fn kill(&self) {
-        signal_group(self.pid, libc::SIGKILL);
+        if !self.has_ended() {
+            signal_group(self.pid, libc::SIGKILL);
+        }
     }
 }
 

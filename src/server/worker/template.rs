@@ -65,7 +65,7 @@ impl Template {
         if !self.is_wanted() {
             return Ok(None);
         }
-        let running = kept.take().and_then(|mut template| (!template.has_ended()).then_some(template));
+        let running = kept.take().filter(|template| !template.has_ended());
         let mut template = match running {
             Some(template) => template,
             None => load(app, NUMBER).await?,
