@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::fetch::{BlobStore, pack};
 use crate::fs;
 use crate::layer::tree::{Content, Node, Tree};
+use crate::lock::PackageKind;
 
 /// The programs of the essential packages.
 const PROGRAMS: &str = include_str!("essential.toml");
@@ -44,7 +45,8 @@ pub(super) fn used(request: &Request<'_>, unpacked: &[Unpacked], code: &Tree) ->
         roots.extend(programs.used_by(&package.name, nodes, blobs)?);
     }
     roots.extend(programs.used_by("service", code.iter().map(|(_, node)| node), blobs)?);
-    let present: BTreeSet<_> = unpacked.iter().map(|unpacked| unpacked.package.name.as_str()).collect();
+    let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
+    let present: BTreeSet<_> = debs.map(|deb| deb.package.name.as_str()).collect();
     roots.retain(|root| !present.contains(&*root.relation) && request.archive.is_essential(&root.relation));
     Ok(roots)
 }
