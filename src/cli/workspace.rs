@@ -48,11 +48,11 @@ pub(super) struct Options {
     #[arg(
         long = "r-repository",
         env = "MLPACK_R_REPOSITORIES",
+        hide_env_values = true,
         value_delimiter = ' ',
-        value_name = "NAME=URL",
-        value_parser = named_address
+        value_name = "NAME=URL"
     )]
-    pub r_repositories: Vec<(String, String)>,
+    pub r_repositories: Vec<String>,
     /// A file of OpenPGP keys trusted beside Debian's own (repeatable)
     #[arg(long = "debian-keyring", env = "MLPACK_DEBIAN_KEYRING", value_delimiter = ':', value_name = "FILE")]
     pub debian_keyrings: Vec<PathBuf>,
@@ -136,7 +136,11 @@ impl Workspace {
                 },
                 environment: environment(),
                 uv: options.uv.clone(),
-                r_repositories: options.r_repositories.clone(),
+                r_repositories: options
+                    .r_repositories
+                    .iter()
+                    .map(|text| named_address(text))
+                    .collect::<Result<_, _>>()?,
                 vendored: options.vendor.as_ref().map(open).transpose()?,
             },
             servers: options.servers.clone(),
@@ -255,9 +259,24 @@ impl Workspace {
 }
 
 /// Reads `NAME=URL`.
-fn named_address(text: &str) -> Result<(String, String), String> {
-    let (name, address) = text.split_once('=').ok_or("write it as NAME=URL, such as cran=https://example.org/cran")?;
+fn named_address(text: &str) -> Result<(String, String), RepositoryError> {
+    let (name, address) = text.split_once('=').ok_or(RepositoryError)?;
     Ok((name.to_owned(), address.to_owned()))
+}
+
+/// The place of a repository was given without its name. What was given is not shown: addresses may hold credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("`--r-repository`, or MLPACK_R_REPOSITORIES, has an address without a name")]
+struct RepositoryError;
+
+impl Diagnose for RepositoryError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["write it as NAME=URL, such as cran=https://example.org/cran".to_owned()]
+    }
 }
 
 /// `mlpack.lock` beside `manifest.yaml`; beside any other name, `<name>.lock`, so that two manifests can share a folder.

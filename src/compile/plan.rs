@@ -60,6 +60,7 @@ fn look<'a>(worlds: &Worlds, packages: &[&'a Package]) -> Result<BTreeMap<String
     for package in packages {
         let (description, source) = match package.kind {
             PackageKind::R => {
+                check_name(package)?;
                 let file = worlds.fetch(&[(*package).clone()])?.remove(0);
                 let facts = cran::package::facts(&package.name, &file, worlds.derived())?;
                 (facts.description.clone(), facts.is_source())
@@ -102,6 +103,15 @@ fn job(one: &Known<'_>, known: &BTreeMap<String, Known<'_>>) -> Result<Job, Cran
     }
     debian.sort();
     Ok(Job { package: one.package.clone(), description: one.description.clone(), repository, debian })
+}
+
+/// Checks a name and a version that files and folders are named after: a lock is a file that anybody can write.
+fn check_name(package: &Package) -> Result<(), CranError> {
+    let line = format!("{} (== {})", package.name, package.version);
+    match line.parse::<cran::Requirement>() {
+        Ok(requirement) if requirement.name == package.name => Ok(()),
+        _ => Err(CranError::Requirement { line }),
+    }
 }
 
 fn unreadable(package: &Package, source: cran::Unreadable) -> CranError {

@@ -77,6 +77,7 @@ struct Workshop<'a> {
     root: Root,
     /// Goes when the compilation is over.
     folder: tempfile::TempDir,
+    /// Where the compilers' output is kept.
     log: PathBuf,
 }
 
@@ -111,7 +112,11 @@ impl<'a> Workshop<'a> {
     fn run(self) -> Result<Tree, CompileError> {
         let name = &self.job.package.name;
         let succeeded = self.execute()?;
-        let output = std::fs::read(&self.log).map_err(fs::Error::wrap("read", &self.log)).map_err(Error::from)?;
+        // Another run with the same home may compile the same package: the log that is judged is this one's own.
+        let written = self.output();
+        let output = std::fs::read(&written).map_err(fs::Error::wrap("read", &written)).map_err(Error::from)?;
+        fs::create_dir_all(&self.worlds.logs()).map_err(Error::from)?;
+        fs::write_atomic(&self.log, &output).map_err(Error::from)?;
         let output = String::from_utf8_lossy(&output);
         // Unpacked sources may be read-only, which a temporary folder does not expect when it goes.
         fs::remove_tree(&self.folder.path().join("work")).map_err(Error::from)?;
@@ -124,17 +129,21 @@ impl<'a> Workshop<'a> {
         Ok(package::collect(name, &library.join(name), self.worlds.blobs())?)
     }
 
-    /// Runs R, and says whether it succeeded. What it prints goes to the log.
+    fn output(&self) -> PathBuf {
+        self.folder.path().join("output")
+    }
+
+    /// Runs R, and says whether it succeeded.
     fn execute(&self) -> Result<bool> {
-        fs::create_dir_all(&self.worlds.logs())?;
-        let log = File::create(&self.log).map_err(fs::Error::wrap("create", &self.log))?;
-        let errors = log.try_clone().map_err(fs::Error::wrap("open", &self.log))?;
+        let path = self.output();
+        let output = File::create(&path).map_err(fs::Error::wrap("create", &path))?;
+        let errors = output.try_clone().map_err(fs::Error::wrap("open", &path))?;
         let command = install::command(&self.job.package.name);
         let mut spec = Spec::new(self.root.clone(), &command[0]);
         spec.arguments = command[1..].to_vec();
         spec.environment = install::environment(processes());
         spec.directory = format!("/{}", install::FOLDER);
-        let streams = Streams { stdin: Stdio::null(), stdout: log.into(), stderr: errors.into() };
+        let streams = Streams { stdin: Stdio::null(), stdout: output.into(), stderr: errors.into() };
         Ok(sandbox::spawn(&spec, streams)?.wait()?.success())
     }
 }

@@ -48,9 +48,9 @@ fn place(cursor: Cursor<'_>, dated: bool) -> Read<Place> {
         let hint = "write an http or https address, or the path of a folder of the project";
         return cursor.refuse(format!("{} is not the address of a repository", shown(written)), hint);
     };
-    if !url.username().is_empty() || url.password().is_some() {
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
         let hint = "leave `url` out, and give the address with its credentials by `--r-repository NAME=URL`";
-        return cursor.refuse("the address of a repository holds credentials", hint);
+        return cursor.refuse("the address of a repository holds credentials or a query", hint);
     }
     match (dated, written.contains(DATE)) {
         (true, false) => cursor.refuse("the address has no place for the date", format!("write {DATE} into it")),

@@ -2,7 +2,7 @@
 //!
 //! `auto` follows the scripts that were asked for, those of the packages in folders of programs and those of the project:
 //! the interpreter of each, and the commands that a shell script names. What a package of the base or a library's
-//! package could run is not followed: nobody runs it.
+//! package could run is not followed: nobody runs it. What the runtime needs is known, and stands in its `runtime.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::fetch::{BlobStore, pack};
 use crate::fs;
 use crate::layer::tree::{Content, Node, Tree};
+use crate::lock::PackageKind;
 
 /// The programs of the essential packages.
 const PROGRAMS: &str = include_str!("essential.toml");
@@ -36,14 +37,16 @@ pub(super) fn all(archive: &Archive) -> Vec<Root> {
 pub(super) fn used(request: &Request<'_>, unpacked: &[Unpacked], code: &Tree) -> Result<Vec<Root>> {
     let programs = Programs::new();
     let blobs = request.worlds.blobs();
-    let is_asked_for = |unpacked: &&Unpacked| unpacked.package.reasons != ["base"];
+    let own = ["base", "runtime"];
+    let is_asked_for = |unpacked: &&Unpacked| unpacked.package.reasons.iter().any(|reason| !own.contains(&&**reason));
     let mut roots = Vec::new();
     for Unpacked { package, tree } in unpacked.iter().filter(is_asked_for) {
         let nodes = FOLDERS.iter().flat_map(|folder| tree.below(folder)).map(|(_, node)| node);
         roots.extend(programs.used_by(&package.name, nodes, blobs)?);
     }
     roots.extend(programs.used_by("service", code.iter().map(|(_, node)| node), blobs)?);
-    let present: BTreeSet<_> = unpacked.iter().map(|unpacked| unpacked.package.name.as_str()).collect();
+    let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
+    let present: BTreeSet<_> = debs.map(|deb| deb.package.name.as_str()).collect();
     roots.retain(|root| !present.contains(&*root.relation) && request.archive.is_essential(&root.relation));
     Ok(roots)
 }

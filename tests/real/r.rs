@@ -334,7 +334,10 @@ fn a_description_and_a_lock_of_renv_are_read() {
     assert!(project.read("mlpack.lock").contains("name = \"r-cran-tibble\""));
     fs::remove_file(project.path("mlpack.lock")).unwrap();
     project.edit("manifest.yaml", "packages: DESCRIPTION", "packages: renv.lock");
-    lock(&project).expect_error(3, &["renv.lock", "neither CRAN nor Bioconductor: `mine` (Local)"]);
+    lock(&project).expect_error(
+        4,
+        &["`mine (== 1)`", "it is from Local: only a repository of yours that has this version can give it"],
+    );
 }
 
 #[test]

@@ -76,13 +76,11 @@ pub enum CranError {
         /// The repository's name.
         repository: String,
     },
-    /// A configured address is none.
-    #[error("`{address}` is not the address of the repository `{repository}`")]
+    /// A configured address is none. It is not shown: it may hold credentials.
+    #[error("what is given as the address of the repository `{repository}` is none")]
     Address {
         /// The repository's name.
         repository: String,
-        /// What is configured.
-        address: String,
     },
     /// Packages are missing, or there in another version.
     #[error("R packages cannot be had for Debian {suite}:{}", list(problems))]

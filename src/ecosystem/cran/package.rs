@@ -125,9 +125,12 @@ pub fn unpack(name: &str, blob: &Blob, blobs: &BlobStore, derived: &Derived) -> 
 
 /// Returns the installed package in a folder of this machine, where images have it. Of its files' attributes only
 /// whether they can be executed counts.
+///
+/// The package's own code wrote the folder: no link is followed out of it, and nothing opened that is no plain file.
 pub fn collect(name: &str, folder: &std::path::Path, blobs: &BlobStore) -> Result<Tree> {
+    let refuse = |reason: &str| CranError::Empty { package: name.to_owned(), reason: reason.to_owned() };
     let mut pack = PackWriter::new(blobs)?;
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+    for entry in walkdir::WalkDir::new(folder).follow_root_links(false).sort_by_file_name() {
         let entry = entry.map_err(|error| {
             let path = error.path().unwrap_or(folder).to_owned();
             fs::Error { action: "read", path, source: error.into() }
@@ -137,9 +140,13 @@ pub fn collect(name: &str, folder: &std::path::Path, blobs: &BlobStore) -> Resul
         let kind = entry.file_type();
         if kind.is_dir() {
             pack.add(place, Node::directory());
+        } else if entry.depth() == 0 {
+            return Err(refuse("what was installed is not a folder").into());
         } else if kind.is_symlink() {
             let target = std::fs::read_link(entry.path()).map_err(fs::Error::wrap("read", entry.path()))?;
             pack.add(place, Node::symlink(target.to_string_lossy()));
+        } else if !kind.is_file() {
+            return Err(refuse(&format!("`{below}` is neither a file, a folder nor a link")).into());
         } else {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = fs::metadata(entry.path())?.permissions().mode();
@@ -219,6 +226,22 @@ mod tests {
         assert!(misfit("R 4.2.0; aarch64-pc-linux-gnu; 2026; unix", true).is_some());
         assert!(misfit("R 4.2.0; x86_64-apple-darwin20; 2026; unix", true).is_some());
         assert!(misfit("R 4.2.0; x86_64-pc-linux-gnu; 2026; unix", false).unwrap().contains("shared object"));
+    }
+
+    #[test]
+    fn what_package_code_leaves_behind_leads_nowhere_and_blocks_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = BlobStore::open(&folder.path().join("store")).unwrap();
+        let place = |name: &str| folder.path().join(name);
+        std::fs::create_dir(place("a")).unwrap();
+        std::fs::write(place("a/DESCRIPTION"), "Package: a\n").unwrap();
+        std::os::unix::fs::symlink("a", place("link")).unwrap();
+        assert!(collect("a", &place("a"), &blobs).is_ok());
+        let error = collect("a", &place("link"), &blobs).unwrap_err().to_string();
+        assert_eq!(error, "`a` has no R package in it: what was installed is not a folder");
+        nix::unistd::mkfifo(&place("a/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = collect("a", &place("a"), &blobs).unwrap_err().to_string();
+        assert_eq!(error, "`a` has no R package in it: `pipe` is neither a file, a folder nor a link");
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl Repository {
             Some(Place::Folder(folder)) => Address::Folder(folder.clone()),
             Some(Place::Address(text)) => {
                 let text = text.replace("{date}", named.date.as_deref().unwrap_or("{date}"));
-                address(&text).ok_or_else(|| CranError::Address { repository: name.to_owned(), address: text })?
+                address(&text).ok_or_else(|| CranError::Address { repository: name.to_owned() })?
             }
         };
         Ok(Self { name: name.to_owned(), place })
