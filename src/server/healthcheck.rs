@@ -55,8 +55,8 @@ fn session(host: IpAddr) -> Result<ClientConnection, rustls::Error> {
     ClientConnection::new(Arc::new(config), ServerName::from(host))
 }
 
-/// Takes any certificate, whose key the server must have. The question goes to this machine, holds no secret and wants but a status,
-/// and the file's certificate may be newer than the one that is served.
+/// Takes any certificate, whose key the server must have. The question goes to this machine, holds no secret and wants but a
+/// status, and the file's certificate may be newer than the one that is served.
 #[derive(Debug)]
 struct Any(Arc<CryptoProvider>);
 

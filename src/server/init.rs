@@ -167,8 +167,8 @@ impl Reaper {
 
 /// Returns a child that has ended, without reaping it.
 fn next_ended() -> Option<i32> {
-    // SAFETY: zeros are a valid value of this structure of integers. It outlives the call, which fills it in or, where no child has ended,
-    // leaves a zero where the process number is read.
+    // SAFETY: zeros are a valid value of this structure of integers. It outlives the call, which fills it in or, where no
+    // child has ended, leaves a zero where the process number is read.
     let pid = unsafe {
         let mut ended: libc::siginfo_t = std::mem::zeroed();
         libc::waitid(libc::P_ALL, 0, &raw mut ended, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT);
