@@ -6,7 +6,7 @@ set -eu
 folder=$(mktemp -d)
 cp "$(dirname "$0")"/* "$folder"
 cd "$folder"
-trap 'kill $servers; rm -rf "$folder"' EXIT
+trap '[ -z "$servers" ] || kill $servers; rm -rf "$folder"' EXIT
 servers=""
 
 Rscript train.R
