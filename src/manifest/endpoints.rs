@@ -13,7 +13,9 @@ use super::text::{alternatives, shown};
 use super::units;
 use super::values::{fitting, json, typed};
 use crate::service::json_schema::JsonSchema;
-use crate::service::{Column, ColumnType, Data, Endpoint, Extra, IMAGE_TYPES, Task, ValidateOutput, task};
+use crate::service::{
+    Column, ColumnType, Data, Endpoint, Extra, IMAGE_TYPES, RESERVED_ROUTES, Task, ValidateOutput, task,
+};
 
 /// The most columns of a table, dimensions of a tensor, and elements of its fixed dimensions together.
 const MAX_COLUMNS: usize = 10_000;
@@ -36,7 +38,7 @@ pub(super) fn endpoints(cursor: Cursor<'_>) -> Read<BTreeMap<String, Endpoint>> 
 
 /// Checks that nothing else already has an endpoint's name.
 fn callable(name: &str, cursor: Cursor<'_>) -> Read<()> {
-    if names::RESERVED_ROUTES.contains(&name) {
+    if RESERVED_ROUTES.contains(&name) {
         let hint = "the server answers that path itself: choose another name, such as `predict`";
         return cursor.refuse_key(format!("the endpoint name {} is reserved", shown(name)), hint);
     }

@@ -230,23 +230,6 @@ pub(super) const MEDIA_TYPE: Rule = Rule {
     },
 };
 
-/// Path segments that the server answers itself.
-pub(super) const RESERVED_ROUTES: &[&str] = &[
-    "api",
-    "docs",
-    "health",
-    "healthz",
-    "invocations",
-    "livez",
-    "metrics",
-    "openapi",
-    "ping",
-    "readyz",
-    "v1",
-    "v2",
-    "version",
-];
-
 const PYTHON_KEYWORDS: &[&str] = &[
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
     "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",

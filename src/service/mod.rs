@@ -25,6 +25,25 @@ pub const MAX_PROBLEMS: usize = 100;
 /// The server program in the image.
 pub const SERVER_PROGRAM: &str = "usr/bin/mlpack-server";
 
+/// First segments of paths that the server answers itself: no endpoint may have such a name. The manifest is refused for
+/// it, and so is a contract that somebody wrote by hand.
+pub const RESERVED_ROUTES: [&str; 14] = [
+    "api",
+    "docs",
+    "health",
+    "healthcheck",
+    "healthz",
+    "invocations",
+    "livez",
+    "metrics",
+    "openapi",
+    "ping",
+    "readyz",
+    "v1",
+    "v2",
+    "version",
+];
+
 /// One deployable service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {

@@ -12,7 +12,7 @@ use super::failure::{Code, Failure};
 use super::validate;
 use crate::service::json_schema::{JsonSchema, SchemaError};
 use crate::service::task::{self, Roles, TaskError};
-use crate::service::{self, Data, Dtype, Task, ValidateOutput};
+use crate::service::{self, Data, Dtype, RESERVED_ROUTES, Task, ValidateOutput};
 
 pub use self::rules::{Rule, Schema};
 
@@ -128,29 +128,11 @@ pub enum ContractError {
     },
 }
 
-/// Paths that are the server's own.
-const RESERVED: [&str; 14] = [
-    "api",
-    "docs",
-    "health",
-    "healthcheck",
-    "healthz",
-    "invocations",
-    "livez",
-    "metrics",
-    "openapi",
-    "ping",
-    "readyz",
-    "v1",
-    "v2",
-    "version",
-];
-
 impl Endpoint {
     /// Checks the contract of the endpoint `name`.
     pub fn new(name: &str, endpoint: &service::Endpoint) -> Result<Self, ContractError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if name.is_empty() || !name.bytes().all(plain) || RESERVED.contains(&name) {
+        if name.is_empty() || !name.bytes().all(plain) || RESERVED_ROUTES.contains(&name) {
             return Err(ContractError::Name(name.to_owned()));
         }
         let (input, output) = (Form::new(name, &endpoint.input)?, Form::new(name, &endpoint.output)?);
