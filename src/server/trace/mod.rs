@@ -67,6 +67,8 @@ pub struct Tracer {
     waiting: Mutex<Vec<Span>>,
     /// Told when there is enough for a message, or when all that is left must go.
     enough: Notify,
+    /// How many spans are on their way, tried again where need be.
+    leaving: AtomicU64,
     sent: AtomicU64,
     dropped: AtomicU64,
 }
@@ -84,6 +86,7 @@ impl Tracer {
             resource,
             waiting: Mutex::default(),
             enough: Notify::new(),
+            leaving: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
@@ -148,9 +151,13 @@ impl Tracer {
         }
     }
 
-    /// Sends what is left, once.
+    /// Sends what is left, once. What another attempt still waits for is lost with the server, which is said.
     pub async fn finish(&self) {
         self.flush(1).await;
+        let lost = self.leaving.load(Ordering::Relaxed);
+        if lost > 0 {
+            log::line(Level::Warn, "spans were not sent", json!({"reason": "the server stops", "spans": lost}));
+        }
     }
 
     async fn flush(&self, attempts: u32) {
@@ -165,8 +172,10 @@ impl Tracer {
             }
             let count = spans.len() as u64;
             let body = Bytes::from(otlp::request(&self.resource, &spans));
+            self.leaving.fetch_add(count, Ordering::Relaxed);
             let counter = if self.send(body, attempts).await { &self.sent } else { &self.dropped };
             counter.fetch_add(count, Ordering::Relaxed);
+            self.leaving.fetch_sub(count, Ordering::Relaxed);
         }
     }
 
