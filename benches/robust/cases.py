@@ -183,7 +183,7 @@ async def hostile(table, options):
                     for byte in b"POST /predict HTTP/1.1\r\nx-slow: aaaaaaaaaaaaaaaaaaaa":
                         writer.write(bytes([byte]))
                         await asyncio.sleep(0.2)
-                        if done.is_set():
+                        if done.is_set() or writer.is_closing():
                             break
                     writer.close()
 
