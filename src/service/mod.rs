@@ -4,6 +4,7 @@
 pub mod example;
 pub mod json_schema;
 pub mod openapi;
+pub mod pattern;
 pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -26,6 +26,7 @@ mod elf_wheels;
 mod engines;
 mod faults;
 mod image;
+mod json_schema;
 mod ldcache;
 mod predictions;
 mod push;

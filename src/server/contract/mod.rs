@@ -11,6 +11,7 @@ use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::validate;
 use crate::service::json_schema::{JsonSchema, SchemaError};
+use crate::service::pattern::PatternError;
 use crate::service::task::{self, Roles, TaskError};
 use crate::service::{self, Data, Dtype, RESERVED_ROUTES, Task, ValidateOutput};
 
@@ -100,7 +101,7 @@ pub enum ContractError {
         /// The column.
         column: String,
         /// What is wrong with it.
-        source: Box<regex::Error>,
+        source: Box<PatternError>,
     },
     /// The schema of a JSON value is none.
     #[error("the schema of endpoint `{endpoint}` is wrong: {source}")]
