@@ -99,7 +99,8 @@ impl Bench {
             let folder = tempfile::tempdir_in(&self.folder).unwrap();
             let home = Home::below(folder.path());
             let http = |offline| Http::new(Arc::new(Silent), offline);
-            let archive = |offline| Archive::open("bookworm", platform, &mirrors, &home, &http(offline), &[]).unwrap();
+            let archive =
+                |offline| Archive::open("bookworm", &[], platform, &mirrors, &home, &http(offline), &[]).unwrap();
             // Fetches; then all that was made of the files is thrown away.
             archive(false).sonames().unwrap();
             remove_plain(&home);

@@ -117,6 +117,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, 0o644)
 }
 
+/// The same for what is checked as it is read, and can be made again: nobody waits until it is on the disk, and after a
+/// crash of the machine it may be damaged.
+pub fn write_cache(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = Replacement::new(path)?;
+    file.write_all(bytes).map_err(Error::wrap("write", path))?;
+    file.put(0o644)
+}
+
 /// The same for a file that no other user may read, at any moment.
 pub fn write_secret(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes, 0o600)
@@ -145,8 +153,12 @@ impl Replacement {
 
     /// Puts the file in its place, with these permissions.
     pub fn persist(self, mode: u32) -> Result<()> {
+        self.file.as_file().sync_all().map_err(Error::wrap("write", &self.path))?;
+        self.put(mode)
+    }
+
+    fn put(self, mode: u32) -> Result<()> {
         let Self { path, file } = self;
-        file.as_file().sync_all().map_err(Error::wrap("write", &path))?;
         set_mode(file.path(), mode)?;
         file.persist(&path).map_err(|error| Error { action: "write", path, source: error.error })?;
         Ok(())

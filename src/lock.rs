@@ -55,6 +55,9 @@ pub struct PlatformLock {
     /// Which object needs which library from where, sorted.
     #[serde(default, rename = "library")]
     pub libraries: Vec<Library>,
+    /// What is done in place of the packages' maintainer scripts, sorted.
+    #[serde(default, rename = "action")]
+    pub actions: Vec<Action>,
 }
 
 /// The server program that the image holds.
@@ -184,6 +187,16 @@ pub struct Library {
     pub provider: String,
     /// Whose objects need it: packages as `wheel:numpy`, else `artifact:NAME` or `service`. Sorted.
     pub needed_by: Vec<String>,
+}
+
+/// Something done in place of a Debian package's maintainer script.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// The package.
+    pub package: String,
+    /// What is done, such as `alternative awk: /usr/bin/mawk`.
+    pub does: String,
 }
 
 /// The lock file cannot be used.
@@ -331,6 +344,7 @@ mod tests {
             releases: vec![],
             packages: vec![package],
             libraries: vec![],
+            actions: vec![Action { package: "mawk".into(), does: "alternative awk: /usr/bin/mawk".into() }],
         };
         let lock = Lock {
             format: FORMAT,

@@ -376,6 +376,22 @@ fn a_pin_chooses_among_the_versions_of_all_releases() {
 }
 
 #[test]
+fn a_suite_is_used_where_the_manifest_names_it() {
+    let mut fixture = Fixture::new();
+    let newer = deb_with("tzdata", "2", &[], &[("./usr/share/tzdata/data", "newer")]);
+    fixture.add("bookworm-backports", "tzdata", "2", "", &newer);
+    let (code, lock) = fixture.lock("{packages: [tzdata/bookworm-backports], suites: [bookworm-backports]}");
+    assert!(code == 0 && lock.contains("release = \"bookworm-backports\""), "{lock}");
+    assert!(lock.contains("\"suite bookworm-backports\""), "{lock}");
+    let (code, messages) = fixture.lock("{packages: [tzdata/bookworm-backports]}");
+    assert!(code == 4 && messages.contains("there is no package `tzdata/bookworm-backports`"), "{messages}");
+    let (code, messages) = fixture.lock("{suites: [trixie-backports]}");
+    let expected = "error: `trixie-backports` is no part of bookworm, which the runtime is from\nhint: name a suite such as \
+                    `bookworm-backports`, or choose the `runtime.version` that the other release has";
+    assert!(code == 3 && messages.contains(expected), "{messages}");
+}
+
+#[test]
 fn essential_packages_come_where_scripts_use_them() {
     let mut fixture = Fixture::new();
     for name in ["dash", "sed"] {

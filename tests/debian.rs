@@ -50,6 +50,41 @@ fn packages_come_from_the_signed_archive() {
 }
 
 #[test]
+fn of_backports_only_what_is_asked_for_is_taken_and_what_it_needs() {
+    let demo = demo();
+    let newer = stanza("libz1", "", DEB).replace("Version: 1", "Version: 2");
+    let packages = [newer, stanza("tool", "Depends: app, libz1 (>= 2)\n", DEB)].concat();
+    let publish = |fields| {
+        demo.publish(&Release { fields, packages: &packages, ..Release::new("demo-backports") });
+    };
+    let chosen = |names: &[&str]| {
+        let packages = demo.open_with(&["demo-backports"], &[], false).unwrap().resolve(&roots(names)).unwrap();
+        let shown = packages.iter().map(|package| format!("{} {}", package.name, package.release.as_ref().unwrap()));
+        shown.collect::<Vec<_>>()
+    };
+    publish("NotAutomatic: yes\nButAutomaticUpgrades: yes\n");
+    assert_eq!(chosen(&["app"]), ["app demo", "libz1 demo"]);
+    assert_eq!(chosen(&["libz1 (>= 2)"]), ["libz1 demo-backports"]);
+    assert_eq!(chosen(&["tool"]), ["app demo", "libz1 demo-backports", "tool demo-backports"]);
+    assert!(demo.open(&[], false).unwrap().resolve(&roots(&["tool"])).is_err());
+}
+
+#[test]
+fn a_further_suite_that_is_taken_from_by_itself_counts_by_version() {
+    let demo = demo();
+    let newer = stanza("libz1", "", DEB).replace("Version: 1", "Version: 2");
+    demo.publish(&Release { packages: &newer, ..Release::new("demo-proposed-updates") });
+    let further = ["demo-proposed-updates", "demo-updates"];
+    let archive = demo.open_with(&further, &[], false).unwrap();
+    assert_eq!(archive.releases().len(), 4, "each suite once");
+    assert_eq!(archive.resolve(&roots(&["libz1"])).unwrap()[0].version, "2");
+    for (suite, exit) in [("demos", Exit::Manifest), ("other-backports", Exit::Manifest), ("demo-none", Exit::Network)]
+    {
+        assert_eq!(demo.open_with(&[suite], &[], false).err().unwrap().diagnosis().exit(), exit, "{suite}");
+    }
+}
+
+#[test]
 fn what_was_fetched_before_serves_again_without_the_network() {
     let demo = demo();
     demo.open(&[], false).unwrap().sonames().unwrap();

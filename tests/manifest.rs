@@ -163,10 +163,10 @@ fn reads_every_field() {
     assert_eq!(manifest.description, "Tells companies from persons.\nBy name.");
     assert_eq!(manifest.runtime.language, Language::Python);
     assert_eq!(manifest.runtime.packages, Packages::File(root.join("requirements.txt")));
-    let System { packages, build, pins, libraries, essential, scripts } = manifest.system;
+    let System { packages, build, suites, pins, libraries, essential, scripts } = manifest.system;
     assert!(build.is_empty(), "it is for R");
     assert_eq!(packages, ["libgomp1", "libssl3=3.0.11-1~deb12u2", "openssl/bookworm", "libx11-6 (>= 2:1.8)"]);
-    assert_eq!(pins, ["tzdata/bookworm"]);
+    assert_eq!((suites, pins), (vec!["bookworm-backports".to_owned()], vec!["tzdata/bookworm".to_owned()]));
     assert_eq!((libraries, essential, scripts), (Libraries::Depends, Essential::Full, Scripts::Deny));
     assert_eq!(manifest.service.file, root.join("service.py"));
     assert_eq!(manifest.code, [PathBuf::from("lib"), PathBuf::from("helper.py")]);

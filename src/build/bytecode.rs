@@ -108,7 +108,7 @@ fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)]
 /// What it prints stays in memory: it must be there to be read where the disk is full.
 fn execute(root: Root, job: bytecode::Job, folder: &std::path::Path) -> Result<()> {
     let input = folder.join("input");
-    fs::write_atomic(&input, &job.stdin)?;
+    fs::write_cache(&input, &job.stdin)?;
     let failed = |error: nix::Error| fs::Error::wrap("keep what is printed for", folder)(error.into());
     let mut printed = File::from(memfd_create(c"printed", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
     let copy = || printed.try_clone().map_err(fs::Error::wrap("keep what is printed for", folder));

@@ -86,10 +86,8 @@ fn dependency_key(inputs: &Inputs<'_>, lock: &PlatformLock) -> Digest {
     // Whether this machine can compile modules for the platform: a home folder may be shared with one that can.
     let machine = (FORMAT, env!("CARGO_PKG_VERSION"), Platform::host() == Some(platform));
     let settings = (inputs.compression.to_string(), platform, inputs.manifest.image.user);
-    Derived::key(
-        "dependencies",
-        &(machine, runtime, settings, &lock.packages, &lock.compilation, &lock.libraries, &lock.server, lock.date),
-    )
+    let chosen = (&lock.packages, &lock.compilation, &lock.libraries, &lock.actions, &lock.server, lock.date);
+    Derived::key("dependencies", &(machine, runtime, settings, chosen))
 }
 
 /// The image of an earlier build with the same inputs, where the store still has it.

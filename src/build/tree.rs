@@ -32,7 +32,7 @@ pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Resu
     for package in &mut unpacked {
         package.tree.retain(|path, _| !inputs.runtime.leaves_out(path));
     }
-    let system = system::System::make(inputs, &unpacked)?;
+    let system = system::System::make(inputs, lock, &unpacked)?;
     let mut parts = package_parts(inputs, lock, &unpacked, system.base)?;
     let whole = whole(parts.iter().map(|part| &part.tree).chain([&system.top]))?;
     if let Some(tree) = bytecode::compile(inputs, &unpacked, whole)? {

@@ -71,6 +71,9 @@ struct Answer {
     size: u64,
     chain: Vec<Step>,
     needed_by: BTreeSet<(String, Link)>,
+    /// What is done in place of its maintainer scripts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<String>,
 }
 
 impl Why {
@@ -119,6 +122,8 @@ impl Why {
 }
 
 fn answer(platform: Platform, lock: &PlatformLock, package: &Package) -> Answer {
+    let is_deb = package.kind == PackageKind::Deb;
+    let actions = lock.actions.iter().filter(|action| is_deb && action.package == package.name);
     Answer {
         platform,
         package: format!("{}:{}", package.kind.name(), package.name),
@@ -126,6 +131,7 @@ fn answer(platform: Platform, lock: &PlatformLock, package: &Package) -> Answer 
         size: package.size,
         chain: why::chain(lock, package),
         needed_by: why::needed_by(lock, package),
+        actions: actions.map(|action| action.does.clone()).collect(),
     }
 }
 
@@ -139,6 +145,7 @@ fn text(answer: &Answer) -> String {
         let names: Vec<_> = names.into_iter().take(SHOWN).collect();
         lines.push(format!("  needed by {}{more}", names.join(", ")));
     }
+    lines.extend(answer.actions.iter().map(|action| format!("  in place of its scripts: {action}")));
     lines.join("\n")
 }
 

@@ -83,6 +83,7 @@ struct Source {
     http: Http,
     mirrors: Mirrors,
     suite: String,
+    further: Vec<String>,
     platform: Platform,
 }
 
@@ -100,7 +101,8 @@ impl Worlds {
         let mirrors = Mirrors::find(&settings.debian, APT_FOLDER.as_ref())?;
         let pool = Pool::new(mirrors.clone(), blobs.clone(), http.clone());
         let debs = Debs::new(pool, blobs.clone(), derived.clone(), platform);
-        let source = Source { home: home.clone(), http: http.clone(), mirrors, suite: runtime.suite.clone(), platform };
+        let (suite, further) = (runtime.suite.clone(), manifest.system.suites.clone());
+        let source = Source { home: home.clone(), http: http.clone(), mirrors, suite, further, platform };
         let wheels = match runtime.language.as_str() {
             "python" => {
                 let (source, debs) = (source.clone(), debs.clone());
@@ -259,7 +261,7 @@ impl Worlds {
 
 impl Source {
     fn archive(&self, known: &[Release]) -> Result<Archive> {
-        Archive::open(&self.suite, self.platform, &self.mirrors, &self.home, &self.http, known)
+        Archive::open(&self.suite, &self.further, self.platform, &self.mirrors, &self.home, &self.http, known)
     }
 
     /// Returns pip's wheel from Debian's package of it: where neither the user nor an installed pip says what the Python

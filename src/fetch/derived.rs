@@ -44,7 +44,7 @@ impl Derived {
         let value = serde_json::to_vec(value).expect("derived values are plain data, which JSON can hold");
         let mut bytes = Digest::of(&value).hex().into_bytes();
         bytes.extend(value);
-        fs::write_atomic(&self.path(key), &bytes)
+        fs::write_cache(&self.path(key), &bytes)
     }
 
     fn path(&self, key: &Digest) -> PathBuf {

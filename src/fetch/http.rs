@@ -11,12 +11,10 @@ use reqwest::blocking::{Client, RequestBuilder, Response};
 use url::Url;
 
 use super::store::{Blob, BlobStore, StoreError};
+use super::transfer::{self, Counted, Transient};
 use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
 use crate::event::{Event, Report};
-
-/// How often a request is tried in all.
-const TRIES: u32 = 4;
 
 /// A transfer over HTTP failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +34,8 @@ pub enum HttpError {
         url: String,
         /// The status code.
         status: StatusCode,
+        /// Seconds that the server asks us to wait.
+        retry_after: Option<u64>,
     },
     /// A body larger than it may be.
     #[error("{url} gives more than {limit} bytes")]
@@ -66,12 +66,21 @@ impl HttpError {
     pub fn is_unavailable(&self) -> bool {
         self.is_not_found() || matches!(self, Self::Store(StoreError::Mismatch { .. }))
     }
+}
 
+impl Transient for HttpError {
     fn is_temporary(&self) -> bool {
         match self {
             Self::Transport { .. } | Self::Store(StoreError::Source { .. }) => true,
-            Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
+            Self::Status { status, .. } => transfer::is_temporary(*status),
             _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }
@@ -174,7 +183,7 @@ impl Http {
         let blob = self.retry(url, |request| {
             let shown = display(url);
             let response = send(request, &shown)?;
-            let body = Counted { inner: response, position: 0, told: 0, id: &id, report: &*self.report };
+            let body = Counted::new(response, 0, &id, &self.report);
             Ok(store.insert(&shown, body, digest, size)?)
         })?;
         self.report.event(Event::Done { id, outcome: "downloaded".to_owned() });
@@ -193,15 +202,7 @@ impl Http {
         if self.offline {
             return Err(HttpError::Offline { url: display(url) });
         }
-        let mut wait = Duration::from_millis(300);
-        for _ in 1..TRIES {
-            match attempt(self.client.get(url.clone())) {
-                Err(error) if error.is_temporary() => std::thread::sleep(wait),
-                result => return result,
-            }
-            wait *= 3;
-        }
-        attempt(self.client.get(url.clone()))
+        transfer::retry(|| attempt(self.client.get(url.clone())))
     }
 }
 
@@ -219,27 +220,8 @@ fn send(request: RequestBuilder, url: &str) -> Result<Response, HttpError> {
     let response =
         request.send().map_err(|source| HttpError::Transport { url: url.to_owned(), source: source.without_url() })?;
     let status = response.status();
-    if status.is_success() { Ok(response) } else { Err(HttpError::Status { url: url.to_owned(), status }) }
-}
-
-/// Tells the progress of a body while it is read.
-struct Counted<'a> {
-    inner: Response,
-    position: u64,
-    told: u64,
-    id: &'a str,
-    report: &'a dyn Report,
-}
-
-impl std::io::Read for Counted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.position += read as u64;
-        // A bar needs no more than a few steps.
-        if self.position - self.told > 1 << 18 || read == 0 {
-            self.told = self.position;
-            self.report.event(Event::Progress { id: self.id.to_owned(), position: self.position });
-        }
-        Ok(read)
+    if status.is_success() {
+        return Ok(response);
     }
+    Err(HttpError::Status { url: url.to_owned(), status, retry_after: transfer::retry_after(response.headers()) })
 }

@@ -8,6 +8,7 @@ pub mod home;
 pub mod http;
 pub mod pack;
 pub mod store;
+pub mod transfer;
 
 pub use home::Home;
 pub use store::{Blob, BlobStore};

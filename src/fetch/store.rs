@@ -1,14 +1,18 @@
 //! The content store: files named by their SHA-256, checked when they come in and again when they are used.
 //!
 //! A blob is written to a temporary file of the same folder and renamed once it is whole and verified, so killed and
-//! concurrent builds leave no partial or wrong blob. The layout is that of an OCI image layout's `blobs` folder.
+//! concurrent builds leave no partial or wrong blob. A machine that crashes may: it shows by its size or when it is read,
+//! as all damage does, and who needs more calls [`BlobStore::sync`]. The layout is that of an OCI image layout's `blobs`
+//! folder.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
 use tempfile::NamedTempFile;
 
 use crate::digest::{Digest, HashingWriter, VerifyingReader};
@@ -100,6 +104,8 @@ impl Diagnose for StoreError {
 pub struct BlobStore {
     root: PathBuf,
     verified: Arc<Mutex<HashSet<Digest>>>,
+    /// Those that may be in memory alone.
+    unsynced: Arc<Mutex<HashSet<Digest>>>,
 }
 
 impl BlobStore {
@@ -107,7 +113,7 @@ impl BlobStore {
     pub fn open(root: &Path) -> fs::Result<Self> {
         fs::create_dir_all(&root.join("blobs/sha256"))?;
         fs::create_dir_all(&root.join("tmp"))?;
-        Ok(Self { root: root.to_owned(), verified: Arc::default() })
+        Ok(Self { root: root.to_owned(), verified: Arc::default(), unsynced: Arc::default() })
     }
 
     /// Returns where a blob lies, or would lie.
@@ -189,6 +195,16 @@ impl BlobStore {
         writer.finish()
     }
 
+    /// Waits until the blobs that were written through this store value are on the disk.
+    pub fn sync(&self) -> fs::Result<()> {
+        let written = mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
+        written.par_iter().map(|digest| self.path(digest)).try_for_each(|path| {
+            // A blob that was removed since has nothing to lose.
+            let Ok(file) = File::open(&path) else { return Ok(()) };
+            file.sync_all().map_err(fs::Error::wrap("write", path))
+        })
+    }
+
     fn mark(&self, digest: Digest) {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
@@ -221,10 +237,10 @@ impl BlobWriter {
 
     fn keep(store: &BlobStore, file: NamedTempFile, digest: Digest, size: u64) -> fs::Result<Blob> {
         let path = store.path(&digest);
-        file.as_file().sync_all().map_err(fs::Error::wrap("write", file.path()))?;
         fs::set_mode(file.path(), 0o644)?;
         file.persist(&path).map_err(|error| fs::Error { action: "create", path: path.clone(), source: error.error })?;
         store.mark(digest);
+        store.unsynced.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
         Ok(Blob { digest, size, path })
     }
 

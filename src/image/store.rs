@@ -101,6 +101,8 @@ impl ImageStore {
         }
         let mut descriptor = descriptor.clone();
         descriptor.set_annotations(Some([(REF_NAME.to_owned(), reference.clone())].into()));
+        // What has a name is whole, even after a crash.
+        self.blobs.sync()?;
         self.change(|entries| {
             entries.retain(|entry| name_of(entry) != Some(&reference));
             entries.push(descriptor);

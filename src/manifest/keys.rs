@@ -139,6 +139,11 @@ pub(super) const SYSTEM: &[Key] = &[
         "Debian packages beyond what is found by itself: `name`, `name=version`, `name/release` or `name (>= version)`.",
     ),
     optional(
+        "suites",
+        Form::List(&Form::Named(&names::DEBIAN_SUITE)),
+        "Suites of the Debian release beside its updates and security updates, such as `bookworm-backports`. From those that apt takes nothing from by itself, only what is asked for is taken, and what it needs of them.",
+    ),
+    optional(
         "pins",
         Form::List(&Form::Named(&names::DEBIAN_PIN)),
         "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",

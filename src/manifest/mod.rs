@@ -146,6 +146,8 @@ pub struct System {
     pub packages: Vec<String>,
     /// Debian packages that compiling packages of the language needs beyond those found by themselves.
     pub build: Vec<String>,
+    /// Suites that packages may be from beside the release, its updates and security updates, such as `bookworm-backports`.
+    pub suites: Vec<String>,
     /// Which version or release packages must be of if they are there at all, in the same form.
     pub pins: Vec<String>,
     /// How system libraries are found.

@@ -148,6 +148,14 @@ pub(super) const DEBIAN_PACKAGE: Rule = Rule {
     },
 };
 
+/// A suite of Debian.
+pub(super) const DEBIAN_SUITE: Rule = Rule {
+    noun: "Debian suite",
+    hint: "name a part of the release that the runtime is from, such as `bookworm-backports`",
+    pattern: "^[a-z0-9][a-z0-9-]+$",
+    accepts: |name| is_debian_name(name) && name.len() <= 64 && !name.contains(['+', '.']),
+};
+
 /// A package of Debian with a version or a release.
 pub(super) const DEBIAN_PIN: Rule = Rule {
     noun: "pin",

@@ -122,6 +122,7 @@ fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
 fn system(cursor: Cursor<'_>, language: Option<Language>) -> Read<System> {
     let fields = cursor.fields(keys::SYSTEM)?;
     let packages = fields.or("packages", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PACKAGE));
+    let suites = fields.or("suites", Vec::new(), |cursor| list(cursor, &names::DEBIAN_SUITE));
     let pins = fields.or("pins", Vec::new(), |cursor| list(cursor, &names::DEBIAN_PIN));
     let libraries = fields.or("libraries", Libraries::default(), |cursor| cursor.choice(keys::LIBRARIES));
     let build = fields.or("build", Vec::new(), |cursor| build(cursor, language));
@@ -130,6 +131,7 @@ fn system(cursor: Cursor<'_>, language: Option<Language>) -> Read<System> {
     Ok(System {
         packages: packages?,
         build: build?,
+        suites: suites?,
         pins: pins?,
         libraries: libraries?,
         essential: essential?,

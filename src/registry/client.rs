@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::blocking::{Body, Client as Http, RequestBuilder, Response};
-use reqwest::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use reqwest::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
@@ -15,12 +15,8 @@ use super::credentials::{Credential, Credentials};
 use super::error::{RegistryError, messages};
 use super::reference::Reference;
 use crate::event::Report;
-use crate::fetch::http;
+use crate::fetch::{http, transfer};
 
-/// How often a request is tried in all.
-const TRIES: u32 = 5;
-/// The longest wait between two tries, whatever the registry asks for.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// An error body is read up to this many bytes.
 const ERROR_LIMIT: u64 = 64 << 10;
 
@@ -142,15 +138,7 @@ impl Client {
 
     /// Sends a request, with a token where the registry wants one, and tries again when that may help.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
-        let mut wait = Duration::from_millis(250);
-        for _ in 1..TRIES {
-            match self.attempt(request) {
-                Err(error) if error.is_temporary() => std::thread::sleep(pause(&error, wait)),
-                result => return result,
-            }
-            wait *= 3;
-        }
-        self.attempt(request)
+        transfer::retry(|| self.attempt(request))
     }
 
     /// Sends a request once; a challenge is answered.
@@ -262,7 +250,7 @@ fn check(response: Response, action: &str, url: &Url) -> Result<Response, Regist
     if status.is_success() {
         return Ok(response);
     }
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let retry_after = transfer::retry_after(response.headers());
     let mut body = Vec::new();
     // What the registry says of its refusal helps, but is not needed.
     let _ = response.take(ERROR_LIMIT).read_to_end(&mut body);
@@ -273,13 +261,6 @@ fn check(response: Response, action: &str, url: &Url) -> Result<Response, Regist
         messages: messages(&body),
         retry_after,
     })
-}
-
-fn pause(error: &RegistryError, wait: Duration) -> Duration {
-    match error {
-        RegistryError::Status { retry_after: Some(seconds), .. } => Duration::from_secs(*seconds).min(LONGEST_WAIT),
-        _ => wait.min(LONGEST_WAIT),
-    }
 }
 
 /// Whether a registry on this machine may be spoken to without TLS, as Docker and podman do it.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::error::{Diagnose, Exit};
 use crate::fetch::store::StoreError;
+use crate::fetch::transfer::{self, Transient};
 use crate::fs;
 use crate::image::ImageError;
 
@@ -89,19 +90,27 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether trying again may help.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Transport { .. } | Self::Store(StoreError::Source { .. }) => true,
-            Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
-            _ => false,
-        }
-    }
-
     /// The status code of the registry's answer.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+impl Transient for RegistryError {
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Transport { .. } | Self::Store(StoreError::Source { .. }) => true,
+            Self::Status { status, .. } => transfer::is_temporary(*status),
+            _ => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

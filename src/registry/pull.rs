@@ -14,6 +14,7 @@ use super::reference::Reference;
 use crate::digest::Digest;
 use crate::event::{Event, Report};
 use crate::fetch::store::StoreError;
+use crate::fetch::transfer::{Counted, Transient as _};
 use crate::fetch::{Blob, BlobStore};
 use crate::image::{Descriptor, MediaType};
 
@@ -166,11 +167,11 @@ impl Source {
         let url = self.client.url(&format!("blobs/{}", part.digest))?;
         let fetch = || -> Result<Blob, RegistryError> {
             let response = self.client.send(&Request::new(Method::GET, &url, self.client.read_scope()))?;
-            Ok(store.insert(&client::shown(&url), response, part.digest, part.size)?)
+            let body = Counted::new(response, 0, &id, self.client.report());
+            Ok(store.insert(&client::shown(&url), body, part.digest, part.size)?)
         };
         // A transfer that broke off is begun once more; what was not whole was dropped.
         let blob = fetch().or_else(|error| if error.is_temporary() { fetch() } else { Err(error) })?;
-        self.client.report().event(Event::Progress { id: id.clone(), position: part.size });
         self.client.report().event(Event::Done { id, outcome: "pulled".to_owned() });
         Ok(blob)
     }

@@ -1,7 +1,6 @@
 //! Uploading one blob: mounted from another repository, in one streaming request, or resumed where that one broke off.
 
-use std::io::{Read, Seek as _, SeekFrom};
-use std::sync::Arc;
+use std::io::{Seek as _, SeekFrom};
 
 use reqwest::blocking::{Body, Response};
 use reqwest::header::{LOCATION, RANGE};
@@ -11,8 +10,9 @@ use url::Url;
 use super::client::{Client, Request};
 use super::error::RegistryError;
 use crate::digest::Digest;
-use crate::event::{Event, Report};
+use crate::event::Event;
 use crate::fetch::BlobStore;
+use crate::fetch::transfer::{Counted, Transient as _};
 use crate::fs;
 
 /// How a blob came to be in the registry.
@@ -224,29 +224,7 @@ impl Upload<'_> {
         let path = self.store.path(&self.digest);
         let mut file = fs::open(&path)?;
         file.seek(SeekFrom::Start(start)).map_err(fs::Error::wrap("read", &path))?;
-        let reader =
-            Counted { inner: file, position: start, told: start, id: self.id(), report: self.client.report().clone() };
+        let reader = Counted::new(file, start, &self.id(), self.client.report());
         Ok(Body::sized(reader, self.size - start))
-    }
-}
-
-/// Tells the progress of a body while it is sent.
-struct Counted {
-    inner: std::fs::File,
-    position: u64,
-    told: u64,
-    id: String,
-    report: Arc<dyn Report>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.position += read as u64;
-        if self.position - self.told > 1 << 18 {
-            self.told = self.position;
-            self.report.event(Event::Progress { id: self.id.clone(), position: self.position });
-        }
-        Ok(read)
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::elf::Object;
 use crate::elf::object::{DlopenNote, Kind, Priority};
+use crate::layer::tree::TreePath;
 use crate::platform::Platform;
 
 /// What is known of packages, see there.
@@ -30,6 +31,10 @@ pub(super) struct Rule {
     /// Debian packages that some uses need.
     #[serde(default)]
     pub(super) maybe: Vec<String>,
+    /// Objects of the package that are opened only where something else asks for them: what they need does not count. Paths
+    /// within the package; a `*` at the end stands for any ending.
+    #[serde(default)]
+    optional: Vec<String>,
     /// With one of these packages the rule is void.
     #[serde(default)]
     unless: Vec<String>,
@@ -44,6 +49,17 @@ pub(super) fn rules(owners: &BTreeSet<String>) -> Vec<Rule> {
     let table: Table = toml::from_str(TABLE).expect("the table is a constant that a test reads");
     let applies = |rule: &Rule| owners.contains(&rule.owner) && !rule.unless.iter().any(|other| owners.contains(other));
     table.rule.into_iter().filter(applies).collect()
+}
+
+impl Rule {
+    /// Whether the object at `path` is one of the package's optional ones.
+    pub(super) fn is_optional(&self, owner: &str, path: &TreePath) -> bool {
+        let fits = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => path.as_str().contains(&format!("/{start}")),
+            None => path.as_str().ends_with(&format!("/{pattern}")),
+        };
+        self.owner == owner && self.optional.iter().any(fits)
+    }
 }
 
 /// Returns an object that needs `sonames` as a note of its own would say it.
@@ -65,8 +81,23 @@ mod tests {
         assert_eq!(rules.len(), owners.len());
         assert_eq!(all(&rules).len(), owners.len());
         for rule in &rules {
-            assert!(rule.libraries.len() + rule.packages.len() + rule.maybe.len() > 0, "{}", rule.owner);
+            assert!(
+                rule.libraries.len() + rule.packages.len() + rule.maybe.len() + rule.optional.len() > 0,
+                "{}",
+                rule.owner
+            );
         }
+    }
+
+    #[test]
+    fn optional_objects_are_told_by_package_and_path() {
+        let owner = "wheel:nvidia-nvshmem-cu13";
+        let rules = rules(&[owner.to_owned()].into());
+        let path = |name: &str| TreePath::new(&format!("usr/lib/python3/{name}")).unwrap();
+        let plugin = path("nvidia/nvshmem/lib/nvshmem_transport_ucx.so.6");
+        assert!(rules[0].is_optional(owner, &plugin));
+        assert!(!rules[0].is_optional("wheel:other", &plugin));
+        assert!(!rules[0].is_optional(owner, &path("nvidia/nvshmem/lib/libnvshmem_host.so.3")));
     }
 
     #[test]

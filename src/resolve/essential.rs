@@ -47,8 +47,12 @@ pub(super) fn used(request: &Request<'_>, unpacked: &[Unpacked], code: &Tree) ->
     roots.extend(programs.used_by("service", code.iter().map(|(_, node)| node), blobs)?);
     let debs = unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb);
     let present: BTreeSet<_> = debs.map(|deb| deb.package.name.as_str()).collect();
-    roots.retain(|root| !present.contains(&*root.relation) && request.archive.is_essential(&root.relation));
+    roots.retain(|root| !present.contains(&*root.relation) && is_essential(request, &root.relation));
     Ok(roots)
+}
+
+fn is_essential(request: &Request<'_>, package: &str) -> bool {
+    request.archive.catalog().candidate(package).is_some_and(|record| record.is_essential())
 }
 
 /// Which package has a program.

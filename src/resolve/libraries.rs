@@ -26,9 +26,11 @@ pub(super) struct Found {
 /// Adds the Debian packages whose libraries the objects of `packages` need, to a fixpoint, and the data that they read.
 pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found> {
     let providers = Providers::open(request.worlds, request.archive, packages)?;
+    let rules = dlopen::rules(&packages.iter().map(owner).collect());
     let mut search = Search {
         request: *request,
         providers,
+        rules: &rules,
         closure: Closure::new(request.worlds.platform()),
         present: packages.iter().map(|package| package.name.clone()).collect(),
         names: BTreeSet::new(),
@@ -39,12 +41,11 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
         search.extend(unpacked, true)?;
     }
     search.add_project(&unpacked)?;
-    let rules = dlopen::rules(&packages.iter().map(owner).collect());
-    search.add_rules(&rules)?;
+    search.add_rules()?;
     let resolution = search.run()?;
     let data = data::close(request, &packages.iter().chain(&search.added).collect::<Vec<_>>())?;
     search.added.extend(data.into_iter().map(|unpacked| unpacked.package));
-    search.tell_of_sources(&unpacked, &rules)?;
+    search.tell_of_sources(&unpacked)?;
     problems::tell(request, &search.providers, &resolution)?;
     Ok(Found { packages: search.added, edges: resolution.edges })
 }
@@ -60,6 +61,8 @@ fn is_unasked(request: &Request<'_>, path: &TreePath) -> bool {
 struct Search<'a> {
     request: Request<'a>,
     providers: Providers<'a>,
+    /// What is known of the packages.
+    rules: &'a [Rule],
     closure: Closure,
     /// The names of all packages that are chosen.
     present: BTreeSet<String>,
@@ -73,7 +76,8 @@ impl Search<'_> {
     fn extend(&mut self, unpacked: &Unpacked, root: bool) -> Result<()> {
         let (owner, tree) = (owner(&unpacked.package), &unpacked.tree);
         let mut objects = self.request.worlds.scan(tree)?;
-        objects.retain(|(path, _)| !is_unasked(&self.request, path));
+        let is_optional = |path: &TreePath| self.rules.iter().any(|rule| rule.is_optional(&owner, path));
+        objects.retain(|(path, _)| !is_unasked(&self.request, path) && !is_optional(path));
         self.names.extend(names(tree, &objects));
         if root {
             self.closure.add(&owner, objects, tree);
@@ -116,8 +120,8 @@ impl Search<'_> {
     }
 
     /// Adds what packages are known to open and run.
-    fn add_rules(&mut self, rules: &[Rule]) -> Result<()> {
-        for rule in rules {
+    fn add_rules(&mut self) -> Result<()> {
+        for rule in self.rules {
             let (_, name) = rule.owner.split_once(':').unwrap_or_default();
             let mut sonames = Vec::new();
             for alternatives in &rule.libraries {
@@ -147,11 +151,11 @@ impl Search<'_> {
     }
 
     /// Tells what sources open that is not there; not of packages that a rule knows better.
-    fn tell_of_sources(&self, unpacked: &[Unpacked], rules: &[Rule]) -> Result<()> {
+    fn tell_of_sources(&self, unpacked: &[Unpacked]) -> Result<()> {
         let worlds = self.request.worlds;
         for Unpacked { package, tree } in unpacked.iter().filter(|unpacked| unpacked.package.kind != PackageKind::Deb) {
             let owner = owner(package);
-            if rules.iter().any(|rule| rule.owner == owner) {
+            if self.rules.iter().any(|rule| rule.owner == owner) {
                 continue;
             }
             let opened = sources::scan(worlds.blobs(), worlds.derived(), tree)?;

@@ -21,7 +21,7 @@ use crate::ecosystem::debian::pin::package_name;
 use crate::ecosystem::debian::{Archive, Pin, Root};
 use crate::error::Result;
 use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
-use crate::manifest::{Essential, Libraries, Manifest, Scripts, System};
+use crate::manifest::{Essential, Libraries, Manifest, System};
 use crate::project::Project;
 use crate::runtime::Runtime;
 
@@ -64,9 +64,7 @@ pub fn resolve(
     }
     replaced(&packages)?;
     packages.sort();
-    if manifest.system.scripts == Scripts::Deny {
-        worlds.configure(&worlds.unpack(&packages)?, manifest.image.user, Scripts::Deny)?;
-    }
+    let configured = worlds.configure(&worlds.unpack(&packages)?, manifest.image.user, manifest.system.scripts)?;
     let releases = archive.releases();
     Ok(PlatformLock {
         suite: runtime.suite.clone(),
@@ -77,6 +75,7 @@ pub fn resolve(
         releases,
         packages,
         libraries,
+        actions: configured.actions,
     })
 }
 

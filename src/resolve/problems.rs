@@ -80,7 +80,8 @@ fn remedies(request: &Request<'_>, suite: &str, problems: &[VersionProblem]) -> 
         .map(|(version, other)| format!("Debian {other} has what they need: set `runtime.version` to \"{version}\""))
         .collect();
     if let Some(wheel) = problems.iter().find_map(|problem| problem.owner.strip_prefix("wheel:")) {
-        hints.push(format!("or ask for a version of `{wheel}` that was built for an older system"));
+        let or = if hints.is_empty() { "" } else { "or " };
+        hints.push(format!("{or}ask for a version of `{wheel}` that was built for an older system"));
     }
     hints
 }

@@ -25,6 +25,7 @@ pub fn lines(manifest: &Manifest) -> Result<Vec<String>> {
     lines.extend(manifest.system.packages.iter().map(|package| format!("system {package}")));
     lines.extend(manifest.system.build.iter().map(|package| format!("build {package}")));
     lines.extend(repositories(manifest));
+    lines.extend(manifest.system.suites.iter().map(|suite| format!("suite {suite}")));
     lines.extend(manifest.system.pins.iter().map(|pin| format!("pin {pin}")));
     match manifest.system.essential {
         Essential::Auto => {}

@@ -169,6 +169,7 @@ mod tests {
                 library("libc.so.6", "deb:libc6", &["deb:libmagic1", "deb:python3.11"]),
                 library("libmagic.so.1", "deb:libmagic1", &["wheel:python-magic"]),
             ],
+            actions: Vec::new(),
         }
     }
 

@@ -23,6 +23,9 @@ use mlpack::ecosystem::debian::version;
 /// apt's own keyring, from the package debian-archive-keyring.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
+/// A suite that packages are taken from only where they are asked for.
+const BACKPORTS: &str = "bookworm-backports";
+
 #[test]
 fn sets_of_bookworm_packages() {
     compare("bookworm");
@@ -65,6 +68,30 @@ fn versions_and_releases_are_chosen_as_apt_get_chooses_them() {
         }
     }
     assert!(installable >= 4, "apt installs {installable} of them");
+}
+
+/// Packages of which backports have a newer version: asked for by themselves, and in that version.
+#[test]
+fn backports_are_taken_where_apt_get_takes_them() {
+    let apt = Apt::with("bookworm", &[BACKPORTS]);
+    let catalog = apt.catalog();
+    let mut names: Vec<_> = catalog.names().collect::<BTreeSet<_>>().into_iter().collect();
+    let is_backport = |name: &str| catalog.versions(name).iter().any(|record| record.release == BACKPORTS);
+    names
+        .retain(|name| catalog.candidate(name).is_some_and(|record| record.release == "bookworm") && is_backport(name));
+    let mut installable = 0;
+    for name in names.iter().step_by(names.len() / 8) {
+        for text in [(*name).to_owned(), format!("{name}/{BACKPORTS}")] {
+            let Some(expected) = apt.simulate(std::slice::from_ref(&text)) else { continue };
+            installable += 1;
+            let mut catalog = apt.catalog();
+            if let Some(pin) = Pin::parse(&text) {
+                catalog.pin(&pin).unwrap();
+            }
+            assert_eq!(choose(&catalog, &[(*name).to_owned()]).unwrap(), expected, "{text}");
+        }
+    }
+    assert!(installable >= 8, "apt installs {installable} of them");
 }
 
 #[test]
@@ -170,20 +197,27 @@ fn setting(name: &str) -> Option<String> {
 /// An apt that knows one suite, and a system without any package.
 struct Apt {
     folder: tempfile::TempDir,
-    suite: String,
+    suites: Vec<String>,
 }
 
 impl Apt {
     /// Fetches the indexes of a suite, its updates and its security updates.
     fn new(suite: &str) -> Self {
-        let apt = Self { folder: tempfile::tempdir().unwrap(), suite: suite.to_owned() };
+        Self::with(suite, &[])
+    }
+
+    /// The same, and those of further suites.
+    fn with(suite: &str, further: &[&str]) -> Self {
+        let mut suites = vec![suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
+        suites.extend(further.iter().map(|suite| (*suite).to_owned()));
+        let apt = Self { folder: tempfile::tempdir().unwrap(), suites };
         let root = apt.folder.path();
         for name in ["lists/partial", "cache/archives/partial", "parts"] {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
         let mirrors = Mirrors::find(&Configured::default(), Path::new(APT_FOLDER)).unwrap();
         let source = |suite: &String| format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirrors.of(suite));
-        std::fs::write(root.join("sources.list"), apt.suites().each_ref().map(source).concat()).unwrap();
+        std::fs::write(root.join("sources.list"), apt.suites.iter().map(source).collect::<String>()).unwrap();
         std::fs::write(root.join("status"), "").unwrap();
         let set = |option: &str, name: &str| format!("{option} \"{}\";\n", root.join(name).display());
         let settings = [
@@ -206,11 +240,6 @@ impl Apt {
         apt
     }
 
-    fn suites(&self) -> [String; 3] {
-        let suite = &self.suite;
-        [suite.clone(), format!("{suite}-updates"), format!("{suite}-security")]
-    }
-
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("APT_CONFIG", self.folder.path().join("apt.conf")).env("LC_ALL", "C.UTF-8");
@@ -226,9 +255,11 @@ impl Apt {
             let file = files.lines().find_map(|line| line.strip_prefix(&format!("{suite} "))?.split(' ').nth(1));
             let file = file.unwrap_or_else(|| panic!("apt has no index of {suite}:\n{files}"));
             let text = pipe(self.command("/usr/lib/apt/apt-helper").args(["cat-file", file]), "");
-            Index::parse(suite, text.into_bytes()).unwrap()
+            let index = Index::parse(suite, text.into_bytes()).unwrap();
+            // apt's priorities of a release of its own accord, and of one that is not automatic, apt_preferences(5).
+            index.with_priority(if suite == BACKPORTS { 100 } else { 500 })
         };
-        Catalog::new(self.suites().iter().map(index).collect())
+        Catalog::new(self.suites.iter().map(index).collect())
     }
 
     /// Returns what apt's library chooses for each set.

@@ -118,7 +118,6 @@ struct Reasons {
     left_out: Vec<Reason>,
     other_content: Vec<Reason>,
     other_mode: Vec<Reason>,
-    told_of: Vec<Reason>,
 }
 
 #[derive(serde::Deserialize)]
@@ -134,7 +133,7 @@ fn compare(suite: &str, names: &[&str]) -> String {
     let home = Home::below(&Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared/home"));
     let mirrors = Mirrors::find(&Sources::default(), Path::new(APT_FOLDER)).unwrap();
     let http = Http::new(Arc::new(Silent), false);
-    let archive = Archive::open(suite, platform, &mirrors, &home, &http, &[]).unwrap();
+    let archive = Archive::open(suite, &[], platform, &mirrors, &home, &http, &[]).unwrap();
     let include = packages_of(suite, names);
     let (system, texts) = install(&mirrors, suite, &include, folder.path());
     let essential = archive.catalog().essential().into_iter().map(|record| record.name.to_owned());
@@ -152,8 +151,7 @@ fn compare(suite: &str, names: &[&str]) -> String {
     let settings = Settings { platform, user: 10001, denies_scripts: false };
     let mut configured = configure(&unpacked, &store, &settings).unwrap();
     let reasons = Reasons::read();
-    let warnings = configured.warnings.iter().filter(|warning| !is_listed(&reasons.told_of, &warning.package));
-    problems.extend(warnings.map(ToString::to_string));
+    problems.extend(configured.warnings.iter().map(ToString::to_string));
     match whole(&unpacked, &configured) {
         Ok(whole) => add_loader_cache(&home, &unpacked, &whole, &mut configured.top),
         Err(conflicts) => problems.extend(conflicts),
@@ -253,7 +251,7 @@ fn is_byproduct(path: &str) -> bool {
 impl Reasons {
     fn read() -> Self {
         let reasons: Self = toml::from_str(include_str!("unowned.toml")).unwrap();
-        let lists = [&reasons.left_out, &reasons.other_content, &reasons.other_mode, &reasons.told_of];
+        let lists = [&reasons.left_out, &reasons.other_content, &reasons.other_mode];
         assert!(lists.into_iter().flatten().all(|reason| !reason.because.is_empty()));
         reasons
     }

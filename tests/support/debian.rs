@@ -37,6 +37,8 @@ pub(crate) struct Release<'a> {
     pub(crate) suite: &'a str,
     pub(crate) date: i64,
     pub(crate) until: Option<i64>,
+    /// Further lines of the release file.
+    pub(crate) fields: &'a str,
     pub(crate) packages: &'a str,
     pub(crate) contents: &'a str,
 }
@@ -44,7 +46,7 @@ pub(crate) struct Release<'a> {
 impl<'a> Release<'a> {
     /// Returns a release of today without packages.
     pub(crate) fn new(suite: &'a str) -> Self {
-        Self { suite, date: now(), until: None, packages: "", contents: "" }
+        Self { suite, date: now(), until: None, fields: "", packages: "", contents: "" }
     }
 }
 
@@ -86,6 +88,7 @@ impl Demo {
         if let Some(until) = release.until {
             writeln!(text, "Valid-Until: {}", date(until)).unwrap();
         }
+        text.push_str(release.fields);
         text.push_str("SHA256:\n");
         let packages = release.packages.as_bytes();
         let contents = release.contents.as_bytes();
@@ -165,11 +168,17 @@ impl Demo {
 
     /// Opens the archive for linux/amd64.
     pub(crate) fn open(&self, known: &[lock::Release], offline: bool) -> Result<Archive> {
+        self.open_with(&[], known, offline)
+    }
+
+    /// The same with further suites.
+    pub(crate) fn open_with(&self, further: &[&str], known: &[lock::Release], offline: bool) -> Result<Archive> {
         let address = self.address().parse::<url::Url>().unwrap();
         let mirrors = Mirrors { archive: address.clone(), security: address, keyrings: vec![self.keyring()] };
         let home = Home::below(&self.folder.path().join("home"));
         let http = Http::new(Arc::new(Silent), offline);
-        Archive::open("demo", "linux/amd64".parse().unwrap(), &mirrors, &home, &http, known)
+        let further: Vec<_> = further.iter().map(|suite| (*suite).to_owned()).collect();
+        Archive::open("demo", &further, "linux/amd64".parse().unwrap(), &mirrors, &home, &http, known)
     }
 
     /// Returns the archive's address.

@@ -1,4 +1,5 @@
-//! The Debian archive: a release with its updates and security updates, opened for one platform.
+//! The Debian archive: a release with its updates, security updates and what else is asked for of it, such as backports,
+//! opened for one platform.
 //!
 //! Nothing is used that a trusted key did not sign: the key signs the release file, which names the digests of the
 //! indexes, which name those of the packages.
@@ -6,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read as _};
+use std::panic::resume_unwind;
 use std::thread;
 
 use super::build_depends;
@@ -47,33 +49,32 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the release with the code name `suite` and its updates and security updates.
+    /// Opens the release with the code name `suite`, its updates and security updates, and those of `further` suites, such
+    /// as `bookworm-backports`.
     ///
     /// `known` is what a lock that is replaced says of them: an archive older than that is refused.
     pub fn open(
         suite: &str,
+        further: &[String],
         platform: Platform,
         mirrors: &Mirrors,
         home: &Home,
         http: &Http,
         known: &[lock::Release],
     ) -> Result<Self> {
-        // It becomes part of paths, here and at the mirror.
-        if !relation::is_package_name(suite) {
-            return Err(ReleaseError::Name { suite: suite.to_owned() }.into());
-        }
         let trust = Trust::new(&mirrors.keyrings, home)?;
         let store = home.blobs()?;
-        let suites = [suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
+        let suites = suites(suite, further)?;
         let open = |suite: &str| {
             let repository = Repository { mirror: mirrors.of(suite), suite, store: &store, http };
             let (release, entry) = repository.release(&trust, known.iter().find(|known| known.name == suite))?;
             let packages = repository.index(&release, &packages_path(platform))?.read()?;
-            Ok::<_, Error>((release, entry, Index::parse(suite, packages)?))
+            let index = Index::parse(suite, packages)?.with_priority(release.priority);
+            Ok::<_, Error>((release, entry, index))
         };
         let opened: Vec<_> = thread::scope(|scope| {
-            let threads = suites.each_ref().map(|suite| scope.spawn(|| open(suite)));
-            threads.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).into()
+            let threads: Vec<_> = suites.iter().map(|suite| scope.spawn(|| open(suite))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
         });
         let (mut releases, mut indexes) = (Vec::new(), Vec::new());
         for result in opened {
@@ -92,7 +93,7 @@ impl Archive {
         })
     }
 
-    /// Returns what the lock says of the releases: the release itself, its updates, its security updates.
+    /// Returns what the lock says of the releases: the release itself, its updates, its security updates, the further ones.
     pub fn releases(&self) -> Vec<lock::Release> {
         self.releases.iter().map(|(_, entry)| entry.clone()).collect()
     }
@@ -115,11 +116,6 @@ impl Archive {
     /// Returns the packages of the archive, to look into.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
-    }
-
-    /// Whether a package is one that others use without depending on it.
-    pub fn is_essential(&self, name: &str) -> bool {
-        self.catalog.candidate(name).is_some_and(|record| record.field("Essential") == Some("yes"))
     }
 
     /// Returns where the packages' files are fetched from.
@@ -234,6 +230,23 @@ impl Archive {
     /// Returns the names of the packages that provide the virtual package `name`, the preferred one first.
     pub fn providers(&self, name: &str) -> Vec<String> {
         self.catalog.providers(name).into_iter().map(|provider| provider.record.name.to_owned()).collect()
+    }
+}
+
+/// Returns the names of the suites that are opened, each once.
+fn suites(suite: &str, further: &[String]) -> Result<Vec<String>, ReleaseError> {
+    let mut suites = vec![suite.to_owned(), format!("{suite}-updates"), format!("{suite}-security")];
+    for other in further.iter().filter(|other| !suites.contains(other)).collect::<Vec<_>>() {
+        // Packages of two releases do not fit together; apt's users know such systems by a name of their own.
+        if !other.strip_prefix(suite).is_some_and(|rest| rest.starts_with('-')) {
+            return Err(ReleaseError::Foreign { suite: other.clone(), base: suite.to_owned() });
+        }
+        suites.push(other.clone());
+    }
+    // They become parts of paths, here and at the mirror.
+    match suites.iter().find(|suite| !relation::is_package_name(suite)) {
+        Some(suite) => Err(ReleaseError::Name { suite: suite.clone() }),
+        None => Ok(suites),
     }
 }
 

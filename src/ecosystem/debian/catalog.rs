@@ -1,8 +1,8 @@
 //! The packages of several indexes as one, as apt sees them.
 //!
-//! It knows the candidate, which is the highest version of a name, as apt does among sources of equal priority; which
-//! versions do not count because of a pin; the order in which apt prefers who provides a virtual package; and nothing
-//! else about choosing.
+//! It knows the candidate, which is the highest version of a name in the releases of the highest priority, as with apt;
+//! which versions do not count because of a pin; the order in which apt prefers who provides a virtual package; and
+//! nothing else about choosing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -42,13 +42,16 @@ impl Catalog {
         self.pins.get(name).map(Vec::as_slice)
     }
 
-    /// Returns every package of that name whose version counts, highest version first.
+    /// Returns every package of that name whose version counts: those of the preferred releases first, then the highest
+    /// version.
     pub fn versions(&self, name: &str) -> Vec<Record<'_>> {
         let mut records: Vec<_> = self.indexes.iter().flat_map(|index| index.named(name)).collect();
         if let Some(versions) = self.pinned(name) {
             records.retain(|record| versions.iter().any(|version| version == record.version));
         }
-        records.sort_by(|left, right| version::compare(right.version, left.version));
+        records.sort_by(|left, right| {
+            right.priority.cmp(&left.priority).then_with(|| version::compare(right.version, left.version))
+        });
         records
     }
 
@@ -82,8 +85,8 @@ impl Catalog {
 
     /// Returns the candidates that are essential, sorted by name: other packages use them without depending on them.
     pub fn essential(&self) -> Vec<Record<'_>> {
-        let essential = self.indexes.iter().flat_map(Index::stanzas).filter(|stanza| is_essential(*stanza));
-        let names: BTreeSet<_> = essential.filter_map(|stanza| stanza.field("Package")).collect();
+        let records = self.indexes.iter().flat_map(Index::records);
+        let names: BTreeSet<_> = records.filter(Record::is_essential).map(|record| record.name).collect();
         names.into_iter().filter_map(|name| self.candidate(name)).collect()
     }
 
@@ -91,11 +94,6 @@ impl Catalog {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.indexes.iter().flat_map(Index::names)
     }
-}
-
-/// Whether a package is essential (policy section 3.8).
-fn is_essential(stanza: Stanza<'_>) -> bool {
-    stanza.field("Essential") == Some("yes")
 }
 
 /// The fields that name packages, in the order in which apt reads them.

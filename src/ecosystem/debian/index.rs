@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 
 use super::control::{self, Stanza};
 use super::relation::{self, Alternatives, ParseRelationError};
+use super::release::AUTOMATIC;
 use crate::error::{Diagnose, Exit};
 
 /// An index is not what an archive publishes.
@@ -87,6 +88,7 @@ struct Provision {
 #[derive(Debug)]
 pub struct Index {
     release: String,
+    priority: u32,
     text: String,
     /// Sorted by name.
     entries: Vec<Entry>,
@@ -103,6 +105,8 @@ pub struct Record<'a> {
     pub version: &'a str,
     /// The release whose index has it.
     pub release: &'a str,
+    /// How much the release's packages are preferred.
+    pub priority: u32,
     stanza: Stanza<'a>,
 }
 
@@ -127,6 +131,11 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// Whether others use it without depending on it (Debian policy section 3.8).
+    pub fn is_essential(&self) -> bool {
+        self.field("Essential") == Some("yes")
+    }
+
     /// Returns what counts first when several packages provide a virtual one: the essential, then the more important.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         let is = |field| self.field(field) == Some("yes");
@@ -137,7 +146,7 @@ impl<'a> Record<'a> {
             Some("optional") => 4,
             _ => 5,
         };
-        (Reverse(is("Essential")), Reverse(is("Important") || is("Protected")), priority)
+        (Reverse(self.is_essential()), Reverse(is("Important") || is("Protected")), priority)
     }
 }
 
@@ -151,7 +160,13 @@ impl Index {
         // Archives publish them sorted, by and large.
         entries.sort_by_key(|entry| entry.name.of_text(&text));
         let provisions = provisions(&entries, &text)?;
-        Ok(Self { release: release.to_owned(), text, entries, provisions })
+        Ok(Self { release: release.to_owned(), priority: AUTOMATIC, text, entries, provisions })
+    }
+
+    /// Returns the index with another priority of the release than that of most.
+    #[must_use]
+    pub fn with_priority(self, priority: u32) -> Self {
+        Self { priority, ..self }
     }
 
     fn record(&self, entry: &Entry) -> Record<'_> {
@@ -159,6 +174,7 @@ impl Index {
             name: entry.name.of_text(&self.text),
             version: entry.version.of_text(&self.text),
             release: &self.release,
+            priority: self.priority,
             stanza: Stanza::new(entry.stanza.of_text(&self.text)),
         }
     }
@@ -166,6 +182,11 @@ impl Index {
     /// Returns all stanzas, in the order of the file.
     pub(super) fn stanzas(&self) -> impl Iterator<Item = Stanza<'_>> {
         control::stanzas(&self.text)
+    }
+
+    /// Returns all packages, sorted by name.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        self.entries.iter().map(|entry| self.record(entry))
     }
 
     /// Returns the names of all packages, sorted; one of several versions is there several times.

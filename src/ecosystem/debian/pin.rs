@@ -44,7 +44,7 @@ impl Pin {
         &self.name
     }
 
-    /// Returns the versions that will do, highest first; there is at least one.
+    /// Returns the versions that will do, the preferred one first; there is at least one.
     pub(super) fn versions(&self, catalog: &Catalog) -> Result<Vec<String>, ResolveError> {
         let known = catalog.versions(&self.name);
         if known.is_empty() {

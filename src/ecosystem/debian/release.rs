@@ -20,6 +20,14 @@ pub enum ReleaseError {
         /// The name that was asked for.
         suite: String,
     },
+    /// The suite belongs to another release.
+    #[error("`{suite}` is no part of {base}, which the runtime is from")]
+    Foreign {
+        /// The suite that was asked for.
+        suite: String,
+        /// The release that it should belong to.
+        base: String,
+    },
     /// The mirror has no release of that name.
     #[error("there is no release `{suite}` at {url}")]
     Missing {
@@ -81,7 +89,7 @@ pub enum ReleaseError {
 impl Diagnose for ReleaseError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Name { .. } => Exit::Manifest,
+            Self::Name { .. } | Self::Foreign { .. } => Exit::Manifest,
             Self::Missing { .. } => Exit::Network,
             Self::NoFile { .. } => Exit::Resolution,
             _ => Exit::Integrity,
@@ -91,6 +99,11 @@ impl Diagnose for ReleaseError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Name { .. } => "name a release by its code name, such as bookworm",
+            Self::Foreign { base, .. } => {
+                return vec![format!(
+                    "name a suite such as `{base}-backports`, or choose the `runtime.version` that the other release has"
+                )];
+            }
             Self::Missing { .. } => {
                 "check the release's name, and which mirrors are configured: security updates have one of their own"
             }
@@ -118,6 +131,14 @@ pub struct File {
     pub digest: Digest,
 }
 
+/// The priority of a release whose packages are taken by themselves, see apt_preferences(5).
+pub const AUTOMATIC: u32 = 500;
+/// That of a release whose packages are taken only where asked for, or needed by what was; a later version of such a
+/// package is taken by itself, but images have no later.
+const ASKED_FOR: u32 = 100;
+/// That of a release for trying things out.
+const EXPERIMENTAL: u32 = 1;
+
 /// A release of an archive: the root of what it publishes.
 #[derive(Debug)]
 pub struct Release {
@@ -127,6 +148,8 @@ pub struct Release {
     pub date: i64,
     /// Whether index files can be had by their hash, so that an update of the archive does not break fetching.
     pub by_hash: bool,
+    /// How much its packages are preferred, as apt has it where nothing else is configured.
+    pub priority: u32,
     until: Option<i64>,
     texts: [String; 2],
     files: BTreeMap<String, File>,
@@ -143,11 +166,17 @@ impl Release {
         }
         let date = stanza.field("Date").ok_or_else(|| wrong("Date"))?;
         let until = stanza.field("Valid-Until");
+        let is = |field| stanza.field(field) == Some("yes");
         let files = stanza.field("SHA256").and_then(parse_files).ok_or_else(|| wrong("SHA256"))?;
         Ok(Self {
             suite: suite.to_owned(),
             date: parse_date(date).ok_or_else(|| wrong("Date"))?,
-            by_hash: stanza.field("Acquire-By-Hash") == Some("yes"),
+            by_hash: is("Acquire-By-Hash"),
+            priority: match (is("NotAutomatic"), is("ButAutomaticUpgrades")) {
+                (false, _) => AUTOMATIC,
+                (true, true) => ASKED_FOR,
+                (true, false) => EXPERIMENTAL,
+            },
             until: until.map(|until| parse_date(until).ok_or_else(|| wrong("Valid-Until"))).transpose()?,
             texts: [date.to_owned(), until.unwrap_or_default().to_owned()],
             files,

@@ -80,7 +80,7 @@ pub(super) fn apply(
         }
     }
     accounts.add_image_user(settings.user);
-    configured.done(PACKAGE, format!("user {USER}: {}", settings.user));
+    configured.done(PACKAGE, format!("user {USER}"));
     for (path, text) in [("etc/passwd", accounts.users), ("etc/group", accounts.groups)] {
         configured.add(installed, place(PACKAGE, path)?, Node::file(Content::inline(text), 0o644));
     }

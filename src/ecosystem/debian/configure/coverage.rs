@@ -14,16 +14,13 @@ use crate::platform::Platform;
 /// The scripts that run on a first installation. What `config` asks is answered with the defaults.
 const SCRIPTS: [&str; 2] = ["preinst", "postinst"];
 
-/// Adds a warning for each script with lines that nothing stands for, and says of known scripts what was left out.
+/// Adds a warning for each script with lines that nothing stands for.
 pub(super) fn check(installed: &Installed<'_>, platform: Platform, configured: &mut Configured) {
     for (package, unpacked) in installed.packages() {
-        let scripts = SCRIPTS.iter().filter_map(|name| Some((*name, unpacked.scripts.get(*name)?)));
-        if let Some((script, _)) = TABLE.script(package) {
-            if let Some(reason) = script.left_out.as_ref().filter(|_| scripts.count() > 0) {
-                configured.done(package, format!("left out: {reason}"));
-            }
+        if TABLE.script(package).is_some() {
             continue;
         }
+        let scripts = SCRIPTS.iter().filter_map(|name| Some((*name, unpacked.scripts.get(*name)?)));
         for (name, text) in scripts {
             let lines = unknown_lines(text, platform);
             if !lines.is_empty() {

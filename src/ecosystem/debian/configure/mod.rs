@@ -1,6 +1,6 @@
 //! What maintainer scripts would have done, as file trees: Debian's configuration step without running anything.
 //!
-//! Each kind of effect has a module: `alternatives`, `accounts`, `certificates`, `java`, `odbc`, and `files` for what the table
+//! Each kind of effect has a module: `alternatives`, `accounts`, `certificates`, `java`, `odbc`, `pixbuf`, and `files` for what the table
 //! `scripts.toml` lists by package. `coverage` reports every line of a script that none of them stands for.
 //! The loader's cache is not made here: it depends on more than Debian packages.
 
@@ -13,6 +13,7 @@ mod files;
 mod installed;
 mod java;
 mod odbc;
+mod pixbuf;
 mod table;
 
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ use crate::error::{Diagnose, Exit};
 use crate::fetch::BlobStore;
 use crate::fs;
 use crate::layer::tree::{Node, PathError, Tree, TreePath};
-use crate::lock;
+use crate::lock::{self, Action};
 use crate::platform::Platform;
 use installed::Installed;
 
@@ -52,15 +53,6 @@ pub struct Configured {
     pub actions: Vec<Action>,
     /// What scripts do that nothing stands for, sorted.
     pub warnings: Vec<Warning>,
-}
-
-/// Something done in place of a package's script.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Action {
-    /// The package.
-    pub package: String,
-    /// What was done, such as `alternative awk: /usr/bin/mawk`.
-    pub action: String,
 }
 
 /// Lines of a script that nothing stands for.
@@ -144,6 +136,7 @@ pub fn configure(
     certificates::apply(&installed, &mut configured)?;
     java::apply(&installed, &mut configured)?;
     odbc::apply(&installed, &mut configured)?;
+    pixbuf::apply(&installed, settings.platform, &mut configured)?;
     coverage::check(&installed, settings.platform, &mut configured);
     configured.base.add_parents();
     configured.actions.sort();
@@ -162,8 +155,8 @@ impl Configured {
         }
     }
 
-    fn done(&mut self, package: &str, action: impl Into<String>) {
-        self.actions.push(Action { package: package.to_owned(), action: action.into() });
+    fn done(&mut self, package: &str, does: impl Into<String>) {
+        self.actions.push(Action { package: package.to_owned(), does: does.into() });
     }
 }
 

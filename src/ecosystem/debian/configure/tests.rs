@@ -118,3 +118,22 @@ fn a_script_that_names_a_path_outside_is_an_error() {
         assert!(matches!(system.configure(), Err(ConfigureError::Path { .. })), "{line}");
     }
 }
+
+#[test]
+fn loaders_of_gdk_pixbuf_are_listed_and_others_told_of() {
+    let folder = "./usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders";
+    let files = ["libpixbufloader-xbm.so", "libpixbufloader-gif.so", "other.so"].map(|name| format!("{folder}/{name}"));
+    let script = "#!/bin/sh\nset -e\n/usr/lib/gdk-pixbuf-query-loaders $(find /usr/lib)\n";
+    let system = System::new().with("libgdk-pixbuf-2.0-0", script, &[(&files[1], "")]).with(
+        "more-loaders",
+        "#!/bin/sh\n",
+        &[(&files[0], ""), (&files[2], "")],
+    );
+    let list = system.top("usr/lib/x86_64-linux-gnu/gdk-pixbuf-2.0/2.10.0/loaders.cache").unwrap();
+    let (gif, xbm) = (list.find("loaders/libpixbufloader-gif.so\"\n\"gif\" 4 "), list.find("-xbm.so\"\n\"xbm\" 4 "));
+    assert!(gif.is_some() && gif < xbm, "{list}");
+    let warnings = system.configure().unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_eq!((warnings[0].lines[0].0, warnings[0].lines[0].1.ends_with("/loaders/other.so")), (3, true));
+    assert!(System::new().configure().unwrap().actions.iter().all(|action| !action.does.contains("loaders")));
+}

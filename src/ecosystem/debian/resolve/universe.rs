@@ -4,7 +4,7 @@
 //! says what could be installed and in which order apt would try it, and chooses nothing.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::super::catalog::Catalog;
@@ -85,15 +85,15 @@ impl<'a> Universe<'a> {
         self.known.borrow().records[id.index()]
     }
 
-    /// Returns the packages of that name for the image's architecture, highest version first.
+    /// Returns the packages of that name for the image's architecture, the preferred one first.
     pub(super) fn versions(&self, name: &'a str) -> Rc<[PackageId]> {
         if let Some(ids) = self.known.borrow().versions.get(name) {
             return ids.clone();
         }
         let mut records = self.catalog.versions(name);
-        records.retain(|record| self.is_installable(*record));
         // The same version in several releases is one package, that of the first.
-        records.dedup_by_key(|record| record.version);
+        let mut seen = HashSet::new();
+        records.retain(|record| self.is_installable(*record) && seen.insert(record.version));
         let mut known = self.known.borrow_mut();
         let first = known.records.len() as u32;
         known.records.extend(records);
