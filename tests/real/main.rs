@@ -36,4 +36,5 @@ mod reproducible;
 mod sandbox;
 mod serve;
 mod vendor;
+mod versions;
 mod wheels;
