@@ -100,7 +100,8 @@ fn ready(app: &App, id: &HeaderValue) -> Response {
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
         (false, true) => (StatusCode::OK, "ready"),
     };
-    let workers = json!({"ready": app.ready_workers(), "total": app.workers});
+    let (ready, total) = app.workers();
+    let workers = json!({"ready": ready, "total": total});
     json(status, &json!({"status": word, "workers": workers}), id)
 }
 

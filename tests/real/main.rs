@@ -37,4 +37,5 @@ mod reproducible;
 mod sandbox;
 mod serve;
 mod vendor;
+mod versions;
 mod wheels;

@@ -16,6 +16,7 @@ mod tls;
 mod traces;
 mod v1;
 mod v2;
+mod versions;
 
 use std::io::Read;
 use std::sync::Mutex;

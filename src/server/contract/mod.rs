@@ -78,6 +78,9 @@ pub enum ContractError {
         "`{0}` cannot be the name of an endpoint: use letters, digits, `-` and `_`, and no name of the server's own"
     )]
     Name(String),
+    /// Two versions cannot be told apart.
+    #[error("`{0}` stands for more than one version of the model")]
+    Version(String),
     /// Merging by row needs rows that belong together.
     #[error("endpoint `{0}` cannot be batched: each row of its answer must belong to a row of the request")]
     Batch(String),

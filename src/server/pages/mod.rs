@@ -67,7 +67,9 @@ fn index(app: &Arc<App>) -> axum::routing::MethodRouter {
 fn summary(app: &App) -> serde_json::Value {
     let endpoints: Vec<String> = app.endpoints.iter().map(|endpoint| format!("/{}", endpoint.name)).collect();
     let service = &app.service;
-    json!({"name": service.name, "version": service.version, "description": service.description,
+    let versions: Vec<_> =
+        service.versions().map(|version| json!({"version": version.version, "labels": version.labels})).collect();
+    json!({"name": service.name, "version": service.latest.version, "versions": versions, "description": service.description,
         "license": service.license, "endpoints": endpoints, "protocols": service.server.protocols,
         "openapi": "/openapi.json", "docs": "/docs", "metrics": "/metrics", "status": "alive"})
 }
