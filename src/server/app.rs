@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::auth::Auth;
+use super::bodies::Bodies;
 use super::contract::{ContractError, Endpoint};
 use super::cors::Origins;
 use super::failure::{Code, Failure};
@@ -43,6 +44,8 @@ pub struct App {
     pub connections: Arc<Connections>,
     /// What one client may take.
     pub limits: Limits,
+    /// What all bodies may take.
+    pub bodies: Arc<Bodies>,
     /// Who may call; `None` lets everybody.
     pub auth: Option<Arc<Auth>>,
     /// Which web pages may call from a browser.
@@ -94,6 +97,8 @@ impl App {
             reaper: Reaper::default(),
             connections: Arc::new(Connections::new(limits.clone())),
             limits,
+            // One body alone always has room.
+            bodies: Bodies::new(options.pending_bytes.max(max_body(&service))),
             auth: auth.map(Arc::new),
             origins: options.origins.clone(),
             tracer: options.traces.clone().map(|settings| Arc::new(Tracer::new(settings, &service))),
@@ -114,7 +119,7 @@ impl App {
 
     /// Returns how many bytes a request's body may have.
     pub fn max_body(&self) -> usize {
-        self.service.server.max_body_bytes.min(MAX_BODY) as usize
+        max_body(&self.service)
     }
 
     /// Chooses the version that answers where a request asks for none.
@@ -204,6 +209,10 @@ impl App {
     pub async fn reap(&self) -> io::Result<()> {
         self.reaper.run().await
     }
+}
+
+fn max_body(service: &Service) -> usize {
+    service.server.max_body_bytes.min(MAX_BODY) as usize
 }
 
 /// No name may stand for two versions.

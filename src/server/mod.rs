@@ -11,6 +11,7 @@
 pub mod app;
 pub mod auth;
 pub mod batch;
+pub mod bodies;
 pub mod cache;
 pub mod call;
 pub mod contract;

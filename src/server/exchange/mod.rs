@@ -16,6 +16,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::app::{App, Callee, Running};
+use super::bodies::Room;
 use super::call::{self, Source, Sources};
 use super::contract::Endpoint;
 use super::data::Payload;
@@ -83,6 +84,8 @@ pub struct Exchange {
     pub callee: Option<Callee>,
     parts: Parts,
     body: Option<Body>,
+    /// What the body has of the room that all share, once it has been read.
+    room: Option<Room>,
     id: HeaderValue,
     rows: usize,
     start: Instant,
@@ -111,6 +114,7 @@ impl Exchange {
             callee: None,
             parts,
             body: Some(body),
+            room: None,
             id,
             rows: 0,
             start,
@@ -140,7 +144,9 @@ impl Exchange {
     /// Reads the body, which is there but once.
     pub async fn body(&mut self) -> Result<Bytes, Failure> {
         let body = self.body.take().unwrap_or_default();
-        http::read_body(&self.app, &self.parts.headers, body, self.deadline).await
+        let (body, room) = http::read_body(&self.app, &self.parts.headers, body, self.deadline).await?;
+        self.room = Some(room);
+        Ok(body)
     }
 
     /// Reads the body, calls the model and writes the result.
@@ -239,9 +245,11 @@ impl Exchange {
     }
 
     /// Returns whether some of the body is left unread, so that no other request can follow on the connection.
-    fn is_unread(&self, code: Code) -> bool {
-        let untouched = self.body.as_ref().is_some_and(|body| !body.is_end_stream());
-        untouched || matches!(code, Code::BodyTooLarge | Code::BodyTimeout)
+    fn is_unread(&self) -> bool {
+        match &self.body {
+            Some(body) => !body.is_end_stream(),
+            None => self.room.is_none(),
+        }
     }
 
     fn refuse(&self, failure: &Failure) -> Response {
@@ -252,7 +260,7 @@ impl Exchange {
         if let Some(challenge) = challenge(failure.code) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if self.is_unread(failure.code) {
+        if self.is_unread() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

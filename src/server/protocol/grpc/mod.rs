@@ -96,7 +96,7 @@ where
 /// Reads the one message of a request.
 async fn question<M: Message + Default>(app: &App, headers: &HeaderMap, body: Body) -> Result<M, Failure> {
     check_headers(headers)?;
-    let body = http::read_body(app, headers, body, Instant::now() + app.timeout()).await?;
+    let (body, _room) = http::read_body(app, headers, body, Instant::now() + app.timeout()).await?;
     frame::decode(frame::only(body)?)
 }
 
