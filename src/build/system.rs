@@ -49,13 +49,31 @@ impl Diagnose for ActionsError {
     }
 }
 
-fn check(locked: &[Action], now: &[Action]) -> Result<(), ActionsError> {
+/// A lock from before actions were kept has none, though every image has some.
+#[derive(Debug, thiserror::Error)]
+#[error("the lock does not say what stands for the packages' scripts: an earlier mlpack wrote it")]
+struct NoActions;
+
+impl Diagnose for NoActions {
+    fn exit(&self) -> Exit {
+        Exit::Manifest
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec!["run `mlpack lock --update`".to_owned()]
+    }
+}
+
+fn check(locked: &[Action], now: &[Action]) -> Result<()> {
+    if locked.is_empty() && !now.is_empty() {
+        return Err(NoActions.into());
+    }
     let lines = |sign: char, actions: &[Action], others: &[Action]| -> Vec<String> {
         let differing = actions.iter().filter(|action| !others.contains(action));
         differing.map(|Action { package, does }| format!("{sign} {package}: {does}")).collect()
     };
     let changes = [lines('-', locked, now), lines('+', now, locked)].concat();
-    if changes.is_empty() { Ok(()) } else { Err(ActionsError { changes }) }
+    if changes.is_empty() { Ok(()) } else { Err(ActionsError { changes }.into()) }
 }
 
 /// Writes `/etc/ld.so.cache`, and the links named like the libraries' sonames where a package lacks them.

@@ -8,7 +8,6 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -104,8 +103,6 @@ impl Diagnose for StoreError {
 pub struct BlobStore {
     root: PathBuf,
     verified: Arc<Mutex<HashSet<Digest>>>,
-    /// Those that may be in memory alone.
-    unsynced: Arc<Mutex<HashSet<Digest>>>,
 }
 
 impl BlobStore {
@@ -113,7 +110,7 @@ impl BlobStore {
     pub fn open(root: &Path) -> fs::Result<Self> {
         fs::create_dir_all(&root.join("blobs/sha256"))?;
         fs::create_dir_all(&root.join("tmp"))?;
-        Ok(Self { root: root.to_owned(), verified: Arc::default(), unsynced: Arc::default() })
+        Ok(Self { root: root.to_owned(), verified: Arc::default() })
     }
 
     /// Returns where a blob lies, or would lie.
@@ -195,13 +192,12 @@ impl BlobStore {
         writer.finish()
     }
 
-    /// Waits until the blobs that were written through this store value are on the disk.
-    pub fn sync(&self) -> fs::Result<()> {
-        let written = mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
-        written.par_iter().map(|digest| self.path(digest)).try_for_each(|path| {
-            // A blob that was removed since has nothing to lose.
-            let Ok(file) = File::open(&path) else { return Ok(()) };
-            file.sync_all().map_err(fs::Error::wrap("write", path))
+    /// Waits until these blobs are on the disk, whoever wrote them. Those that are not there are passed over.
+    pub fn sync(&self, digests: &[Digest]) -> fs::Result<()> {
+        digests.par_iter().map(|digest| self.path(digest)).try_for_each(|path| match File::open(&path) {
+            Ok(file) => file.sync_all().map_err(fs::Error::wrap("write", path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(fs::Error::wrap("open", path)(error)),
         })
     }
 
@@ -240,7 +236,6 @@ impl BlobWriter {
         fs::set_mode(file.path(), 0o644)?;
         file.persist(&path).map_err(|error| fs::Error { action: "create", path: path.clone(), source: error.error })?;
         store.mark(digest);
-        store.unsynced.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
         Ok(Blob { digest, size, path })
     }
 

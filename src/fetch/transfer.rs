@@ -30,7 +30,10 @@ pub trait Transient {
 
 /// Tries until it succeeds, fails for good, or was tried often enough.
 pub fn retry<T, E: Transient>(attempt: impl Fn() -> Result<T, E>) -> Result<T, E> {
-    let mut wait = FIRST_WAIT;
+    retry_from(FIRST_WAIT, attempt)
+}
+
+fn retry_from<T, E: Transient>(mut wait: Duration, attempt: impl Fn() -> Result<T, E>) -> Result<T, E> {
     for _ in 1..TRIES {
         match attempt() {
             Err(error) if error.is_temporary() => thread::sleep(pause(&error, wait)),
@@ -42,7 +45,8 @@ pub fn retry<T, E: Transient>(attempt: impl Fn() -> Result<T, E>) -> Result<T, E
 }
 
 fn pause(error: &impl Transient, wait: Duration) -> Duration {
-    error.retry_after().map_or(wait, Duration::from_secs).min(LONGEST_WAIT)
+    // Some ask for no wait at all: that would be five tries in a row.
+    error.retry_after().map_or(wait, Duration::from_secs).clamp(wait.min(LONGEST_WAIT), LONGEST_WAIT)
 }
 
 /// Whether a server that answers so may answer otherwise later.
@@ -100,7 +104,7 @@ mod tests {
         }
 
         fn retry_after(&self) -> Option<u64> {
-            Some(0)
+            None
         }
     }
 
@@ -108,7 +112,7 @@ mod tests {
     fn only_what_may_pass_is_tried_again() {
         let tries = |succeeds_at: u32, temporary: bool| {
             let count = Cell::new(0);
-            let result = retry(|| {
+            let result = retry_from(Duration::ZERO, || {
                 count.set(count.get() + 1);
                 if count.get() == succeeds_at { Ok(()) } else { Err(Failure { temporary }) }
             });
@@ -121,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_ask_for_a_longer_wait_but_not_for_any() {
+    fn a_server_may_ask_for_a_longer_wait_but_not_for_any_nor_for_none() {
         struct Asks(Option<u64>);
         impl Transient for Asks {
             fn is_temporary(&self) -> bool {
@@ -132,6 +136,7 @@ mod tests {
             }
         }
         assert_eq!(pause(&Asks(None), FIRST_WAIT), FIRST_WAIT);
+        assert_eq!(pause(&Asks(Some(0)), FIRST_WAIT), FIRST_WAIT);
         assert_eq!(pause(&Asks(Some(2)), FIRST_WAIT), Duration::from_secs(2));
         assert_eq!(pause(&Asks(Some(u64::MAX)), FIRST_WAIT), LONGEST_WAIT);
     }

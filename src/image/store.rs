@@ -13,6 +13,7 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageIndexBuilder, MediaType, SCHE
 use super::document::{self, Image, digest_of, to_json};
 use super::name::normalize;
 use super::{ImageError, REF_NAME};
+use crate::digest::Digest;
 use crate::fetch::{BlobStore, Home};
 use crate::fs;
 
@@ -101,8 +102,9 @@ impl ImageStore {
         }
         let mut descriptor = descriptor.clone();
         descriptor.set_annotations(Some([(REF_NAME.to_owned(), reference.clone())].into()));
-        // What has a name is whole, even after a crash.
-        self.blobs.sync()?;
+        // What has a name is whole, even after a crash: also what an earlier run wrote, which may have been cut short.
+        let parts: Vec<Digest> = self.parts(&descriptor)?.iter().map(digest_of).collect::<Result<_, _>>()?;
+        self.blobs.sync(&parts)?;
         self.change(|entries| {
             entries.retain(|entry| name_of(entry) != Some(&reference));
             entries.push(descriptor);

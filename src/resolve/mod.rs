@@ -19,7 +19,7 @@ use crate::ecosystem::Worlds;
 use crate::ecosystem::cran;
 use crate::ecosystem::debian::pin::package_name;
 use crate::ecosystem::debian::{Archive, Pin, Root};
-use crate::error::Result;
+use crate::error::{Diagnose, Exit, Result};
 use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
 use crate::manifest::{Essential, Libraries, Manifest, System};
 use crate::project::Project;
@@ -54,17 +54,18 @@ pub fn resolve(
     let mut libraries = Vec::new();
     if manifest.system.libraries == Libraries::Elf {
         let named = named_packages(&request, &packages)?;
-        add(&mut packages, named);
+        add(&mut packages, named)?;
         let found = libraries::close(&request, &packages)?;
         packages.extend(found.packages);
         libraries = found.edges;
     } else {
         let system = installed_packages(&request, &packages)?;
-        add(&mut packages, system);
+        add(&mut packages, system)?;
     }
     replaced(&packages)?;
     packages.sort();
-    let configured = worlds.configure(&worlds.unpack(&packages)?, manifest.image.user, manifest.system.scripts)?;
+    let debs: Vec<Package> = packages.iter().filter(|package| package.kind == PackageKind::Deb).cloned().collect();
+    let configured = worlds.configure(&worlds.unpack(&debs)?, manifest.image.user, manifest.system.scripts)?;
     let releases = archive.releases();
     Ok(PlatformLock {
         suite: runtime.suite.clone(),
@@ -113,7 +114,7 @@ fn named_roots(request: &Request<'_>) -> Vec<Root> {
 /// packages that are Debian's, as R's are.
 fn named_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec<Package>> {
     let mut packages = request.archive.resolve_only(&runtime_roots(request.runtime, language))?;
-    add(&mut packages, request.archive.resolve(&named_roots(request))?);
+    add(&mut packages, request.archive.resolve(&named_roots(request))?)?;
     Ok(packages)
 }
 
@@ -137,16 +138,46 @@ fn installed_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec
     }
     let project = Project::read(request.manifest, request.worlds.derived())?;
     let mut all = language.to_vec();
-    add(&mut all, packages);
+    add(&mut all, packages)?;
     roots.extend(essential::used(request, &request.worlds.unpack(&all)?, &project.code)?);
     request.archive.resolve(&roots)
 }
 
+/// Parts of an image that are resolved apart want different versions of a package.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` is wanted in version {present} for {}, and in version {wanted} for {}", reasons.join(", "), others.join(", "))]
+struct Clash {
+    name: String,
+    present: String,
+    reasons: Vec<String>,
+    wanted: String,
+    others: Vec<String>,
+}
+
+impl Diagnose for Clash {
+    fn exit(&self) -> Exit {
+        Exit::Resolution
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![format!("let all have the same one: add `{}={}` to `system.pins`", self.name, self.wanted)]
+    }
+}
+
 /// Adds packages without those that are there, which take on their reasons.
-fn add(packages: &mut Vec<Package>, more: Vec<Package>) {
+fn add(packages: &mut Vec<Package>, more: Vec<Package>) -> Result<(), Clash> {
     for package in more {
         let same = |present: &&mut Package| (present.kind, &present.name) == (package.kind, &package.name);
         match packages.iter_mut().find(same) {
+            Some(present) if present.version != package.version => {
+                return Err(Clash {
+                    name: package.name,
+                    present: present.version.clone(),
+                    reasons: present.reasons.clone(),
+                    wanted: package.version,
+                    others: package.reasons,
+                });
+            }
             Some(present) => {
                 present.reasons.extend(package.reasons);
                 present.reasons.sort();
@@ -155,9 +186,30 @@ fn add(packages: &mut Vec<Package>, more: Vec<Package>) {
             None => packages.push(package),
         }
     }
+    Ok(())
 }
 
 /// Returns a package's name in the closure and in the lock's edges, such as `wheel:numpy`.
 pub fn owner(package: &Package) -> String {
     format!("{}:{}", package.kind.name(), package.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_added_once_and_never_in_two_versions() {
+        let package = |version: &str, reason: &str| Package {
+            version: version.to_owned(),
+            ..why::tests::package(PackageKind::Deb, "libx1", &[reason])
+        };
+        let mut packages = vec![package("1", "runtime")];
+        add(&mut packages, vec![package("1", "manifest")]).unwrap();
+        assert_eq!((packages.len(), packages[0].reasons.join(" ")), (1, "manifest runtime".to_owned()));
+        let clash = add(&mut packages, vec![package("2", "y")]).unwrap_err();
+        let expected = "`libx1` is wanted in version 1 for manifest, runtime, and in version 2 for y";
+        assert_eq!(clash.to_string(), expected);
+        assert_eq!(clash.hints(), ["let all have the same one: add `libx1=2` to `system.pins`"]);
+    }
 }

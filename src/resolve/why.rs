@@ -124,12 +124,12 @@ fn rank(asked_by: Option<&str>) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::digest::Digest;
     use crate::lock::{Library, ServerLock};
 
-    fn package(kind: PackageKind, name: &str, reasons: &[&str]) -> Package {
+    pub(in crate::resolve) fn package(kind: PackageKind, name: &str, reasons: &[&str]) -> Package {
         Package {
             kind,
             name: name.to_owned(),

@@ -10,6 +10,8 @@ use super::failure::{Code, Failure};
 
 /// Bytes that all bodies may have together, unless the environment says otherwise.
 pub const USUAL: usize = 256 << 20;
+/// The first bytes of each body need no room: ordinary requests go on while large ones wait or come slowly.
+pub const FREE: usize = 16 << 10;
 
 /// The room that all bodies share.
 #[derive(Debug)]
@@ -22,7 +24,10 @@ pub struct Bodies {
 #[derive(Debug)]
 pub struct Room {
     bodies: Arc<Bodies>,
-    bytes: usize,
+    /// What has come.
+    came: usize,
+    /// What of that was taken of the room.
+    taken: usize,
 }
 
 impl Bodies {
@@ -33,17 +38,19 @@ impl Bodies {
 
     /// Returns room for a body of which nothing has come yet.
     pub fn room(self: &Arc<Self>) -> Room {
-        Room { bodies: Arc::clone(self), bytes: 0 }
+        Room { bodies: Arc::clone(self), came: 0, taken: 0 }
     }
 }
 
 impl Room {
     /// Takes room for bytes that have come.
     pub fn take(&mut self, bytes: usize) -> Result<(), Failure> {
-        let taken = self.bodies.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.bytes += bytes;
-        if taken > self.bodies.limit {
-            return Err(Failure::new(Code::QueueFull, "the requests that are being answered are too large together"));
+        self.came += bytes;
+        let more = self.came.saturating_sub(FREE) - self.taken;
+        let taken = self.bodies.taken.fetch_add(more, Ordering::Relaxed) + more;
+        self.taken += more;
+        if more > 0 && taken > self.bodies.limit {
+            return Err(Failure::new(Code::BodiesFull, "the requests that are being answered are too large together"));
         }
         Ok(())
     }
@@ -51,7 +58,7 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.bodies.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bodies.taken.fetch_sub(self.taken, Ordering::Relaxed);
     }
 }
 
@@ -63,9 +70,12 @@ mod tests {
     fn bodies_share_the_room_and_give_it_back() {
         let bodies = Bodies::new(10);
         let (mut one, mut other) = (bodies.room(), bodies.room());
-        one.take(6).unwrap();
+        one.take(FREE + 6).unwrap();
+        other.take(FREE).unwrap();
         other.take(4).unwrap();
-        assert_eq!(other.take(1).unwrap_err().code, Code::QueueFull);
+        assert_eq!(other.take(1).unwrap_err().code, Code::BodiesFull);
+        let mut small = bodies.room();
+        small.take(FREE).unwrap();
         drop(other);
         one.take(4).unwrap();
         drop(one);

@@ -2,6 +2,7 @@
 //! for when no worker can answer in time.
 
 use std::ops::AddAssign;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::app::{App, Callee};
 use super::batch::{Answer, Request};
+use super::bodies::Room;
 use super::cache::Key;
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -100,13 +102,14 @@ impl Sources {
     }
 }
 
-/// Calls the endpoint of a version; `deadline` covers the time in the queue.
+/// Calls the endpoint of a version; `deadline` covers the time in the queue. The input keeps its room for as long as it waits.
 pub async fn call(
     app: &App,
     callee: Callee,
     input: Payload,
     deadline: Instant,
     origin: Origin,
+    room: Option<Arc<Room>>,
 ) -> Result<Outcome, Failure> {
     let rows = input.rows();
     let (pool, _) = app.called(callee);
@@ -118,7 +121,7 @@ pub async fn call(
             return Ok(Outcome { payload, source: Source::Cache });
         }
     }
-    match ask(app, callee, input, deadline, origin).await {
+    match ask(app, callee, input, deadline, origin, room).await {
         Ok((payload, times)) => {
             if let Some((cache, key)) = memory {
                 cache.insert(key, payload.clone());
@@ -130,7 +133,14 @@ pub async fn call(
 }
 
 /// Has a worker answer. An endpoint with a fallback need not be waited for longer than its objective.
-async fn ask(app: &App, callee: Callee, payload: Payload, deadline: Instant, origin: Origin) -> Answer {
+async fn ask(
+    app: &App,
+    callee: Callee,
+    payload: Payload,
+    deadline: Instant,
+    origin: Origin,
+    room: Option<Arc<Room>>,
+) -> Answer {
     let (pool, contract) = app.called(callee);
     if pool.ready_workers() == 0 {
         return Err(Failure::new(Code::NotReady, "no worker is ready"));
@@ -141,7 +151,7 @@ async fn ask(app: &App, callee: Callee, payload: Payload, deadline: Instant, ori
         _ => deadline,
     };
     let (answer, answered) = oneshot::channel();
-    pool.queue.push(Request { endpoint: callee.endpoint, payload, answer, suspect: false, arrived, origin })?;
+    pool.queue.push(Request { endpoint: callee.endpoint, payload, answer, suspect: false, arrived, origin, room })?;
     match timeout_at(deadline, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),

@@ -40,6 +40,7 @@ pub enum Code {
     UnsupportedMediaType,
     InvalidInput,
     QueueFull,
+    BodiesFull,
     Overloaded,
     ModelFailed,
     InvalidOutput,
@@ -51,7 +52,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::Unauthenticated,
         Self::InvalidCredentials,
@@ -63,6 +64,7 @@ impl Code {
         Self::UnsupportedMediaType,
         Self::InvalidInput,
         Self::QueueFull,
+        Self::BodiesFull,
         Self::Overloaded,
         Self::ModelFailed,
         Self::InvalidOutput,
@@ -95,6 +97,7 @@ impl Code {
             Self::UnsupportedMediaType => ("unsupported_media_type", 415),
             Self::InvalidInput => ("invalid_input", 422),
             Self::QueueFull => ("queue_full", 429),
+            Self::BodiesFull => ("bodies_full", 429),
             Self::Overloaded => ("overloaded", 429),
             Self::ModelFailed => ("model_failed", 500),
             Self::InvalidOutput => ("invalid_output", 500),

@@ -106,14 +106,14 @@ fn ready(app: &App, id: &HeaderValue) -> Response {
     json(status, &json!({"status": word, "workers": workers}), id)
 }
 
-/// Reads a request's body within the limits of size and time, and into the room that all bodies share.
+/// Reads a body of at most `limit` bytes until the deadline, into the room that all bodies share.
 pub async fn read_body(
     app: &App,
     headers: &HeaderMap,
     body: Body,
+    limit: usize,
     deadline: Instant,
-) -> Result<(Bytes, Room), Failure> {
-    let limit = app.max_body();
+) -> Result<(Bytes, Arc<Room>), Failure> {
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body may have at most {limit} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limit as u64) {
@@ -131,7 +131,7 @@ pub async fn read_body(
 }
 
 /// Reads a whole body, unless there is no room for it.
-async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Result<(Bytes, Room), Failure>, BoxError> {
+async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Result<(Bytes, Arc<Room>), Failure>, BoxError> {
     let mut parts = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
@@ -143,7 +143,7 @@ async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Result<(Byte
     }
     // Most bodies come in one piece, which is not copied.
     let whole = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat().into() };
-    Ok(Ok((whole, room)))
+    Ok(Ok((whole, Arc::new(room))))
 }
 
 /// Does work in proportion to `size`, elsewhere where that is large.

@@ -8,13 +8,14 @@ mod lane;
 mod pace;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use self::lane::Lane;
+use super::bodies::Room;
 use super::call::Times;
 use super::data::Payload;
 use super::failure::{Code, Failure};
@@ -41,6 +42,8 @@ pub struct Request {
     pub arrived: Instant,
     /// Which request of a client it is, for the log.
     pub origin: Origin,
+    /// What the payload's body has of the room that all share.
+    pub room: Option<Arc<Room>>,
 }
 
 impl Request {

@@ -8,7 +8,15 @@ fn request(endpoint: usize, rows: usize) -> (Request, oneshot::Receiver<Answer>)
     let (answer, receiver) = oneshot::channel();
     let payload = Payload::Table(Table { rows, columns: Vec::new() });
     (
-        Request { endpoint, payload, answer, suspect: false, arrived: Instant::now(), origin: Origin::default() },
+        Request {
+            endpoint,
+            payload,
+            answer,
+            suspect: false,
+            arrived: Instant::now(),
+            origin: Origin::default(),
+            room: None,
+        },
         receiver,
     )
 }
@@ -108,6 +116,7 @@ fn a_merged_call_keeps_to_its_bytes() {
                 suspect: false,
                 arrived: Instant::now(),
                 origin: Origin::default(),
+                room: None,
             })
             .unwrap();
         waiting.push(receiver);

@@ -85,7 +85,7 @@ pub struct Exchange {
     parts: Parts,
     body: Option<Body>,
     /// What the body has of the room that all share, once it has been read.
-    room: Option<Room>,
+    room: Option<Arc<Room>>,
     id: HeaderValue,
     rows: usize,
     start: Instant,
@@ -144,7 +144,8 @@ impl Exchange {
     /// Reads the body, which is there but once.
     pub async fn body(&mut self) -> Result<Bytes, Failure> {
         let body = self.body.take().unwrap_or_default();
-        let (body, room) = http::read_body(&self.app, &self.parts.headers, body, self.deadline).await?;
+        let (body, room) =
+            http::read_body(&self.app, &self.parts.headers, body, self.app.max_body(), self.deadline).await?;
         self.room = Some(room);
         Ok(body)
     }
@@ -167,14 +168,20 @@ impl Exchange {
         self.running = Some(self.app.enter()?);
         let deadline = self.deadline;
         let body = self.body().await?;
-        let (reader, size) = (Arc::clone(&self.app), body.len());
-        let Call { callee, payloads, style } = http::work(size, move || read(&reader, body)).await?;
+        let (reader, size, room) = (Arc::clone(&self.app), body.len(), self.room.clone());
+        let work = move || {
+            let call = read(&reader, body);
+            // Until here, even if the client has gone.
+            drop(room);
+            call
+        };
+        let Call { callee, payloads, style } = http::work(size, work).await?;
         self.callee = Some(callee);
         self.rows = payloads.iter().map(Payload::rows).sum();
         let mut results = Vec::with_capacity(payloads.len());
         for payload in payloads {
             let origin = Origin { request_id: self.id.clone(), trace: self.trace };
-            let outcome = call::call(&self.app, callee, payload, deadline, origin).await?;
+            let outcome = call::call(&self.app, callee, payload, deadline, origin, self.room.clone()).await?;
             if let (Some(tracer), Some(trace), Source::Worker(times)) = (&self.app.tracer, self.trace, outcome.source) {
                 tracer.call(trace, times, self.begun + self.start.elapsed());
             }
@@ -254,7 +261,10 @@ impl Exchange {
 
     fn refuse(&self, failure: &Failure) -> Response {
         let mut response = (self.speaker.failure)(failure, &self.id);
-        if matches!(failure.code, Code::QueueFull | Code::Overloaded | Code::NotReady | Code::Draining) {
+        if matches!(
+            failure.code,
+            Code::QueueFull | Code::BodiesFull | Code::Overloaded | Code::NotReady | Code::Draining
+        ) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Some(challenge) = challenge(failure.code) {

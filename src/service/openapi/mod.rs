@@ -24,7 +24,7 @@ const FAILURES: [(&str, &str); 2] = [
         - 413: the body is too large\n\
         - 415: the body has another media type than the endpoint takes\n\
         - 422: the body does not fit the contract; `details` says where\n\
-        - 429: too many requests are waiting, for the queue or to answer in time",
+        - 429: too many requests are waiting, or too large ones, or too many to answer in time",
     ),
     (
         "5XX",
