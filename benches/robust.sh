@@ -5,4 +5,4 @@ set -eu
 cd "$(dirname "$0")/.."
 MLPACK_SERVER=${MLPACK_SERVER:-$(sh runtimes/build-server.sh)}
 export MLPACK_SERVER
-exec python3 benches/robust.py "$@"
+exec python3 benches/robust/run.py "$@"

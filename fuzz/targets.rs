@@ -16,6 +16,8 @@ use mlpack::ecosystem::debian::openpgp::Keyring;
 use mlpack::ecosystem::debian::release::Release;
 use mlpack::ecosystem::debian::{relation, version};
 use mlpack::elf::Object;
+use mlpack::service::json_schema::JsonSchema;
+use mlpack::service::pattern::Pattern;
 
 /// A parser under attack.
 pub(crate) struct Target {
@@ -43,6 +45,8 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "inrelease", run: in_release, seeds: || texts(&[IN_RELEASE]) },
     Target { name: "release", run: release, seeds: || texts(&[RELEASE]) },
     Target { name: "packages", run: packages, seeds: || texts(&[PACKAGES]) },
+    Target { name: "json-schema", run: json_schema, seeds: || texts(&SCHEMAS) },
+    Target { name: "pattern", run: pattern, seeds: || texts(&[PATTERN]) },
 ];
 
 const PARAGRAPH: &str = "Package: a\n# x\nversion:1 \nDescription: b\n c\n .\n\td\nEmpty:\n\nA: 2\n";
@@ -57,6 +61,17 @@ const PACKAGES: &str = "Package: a\nVersion: 1\nArchitecture: amd64\nFilename: p
 /// Signed with a key that was made for this and thrown away; its public half is `key.asc`.
 const IN_RELEASE: &str = include_str!("InRelease");
 const KEY: &[u8] = include_bytes!("key.asc");
+
+/// Schemas, each with a value.
+const SCHEMAS: [&str; 3] = [
+    r##"[{"type":"object","required":["a"],"properties":{"a":{"$ref":"#/$defs/n"}},"unevaluatedProperties":false,
+        "$defs":{"n":{"multipleOf":0.1,"maximum":1e3}}},{"a":0.3,"b":[1]}]"##,
+    r##"[{"prefixItems":[{"const":1}],"contains":{"enum":[null,"x"]},"uniqueItems":true,"unevaluatedItems":{"format":"time"},
+        "anyOf":[{"items":{"pattern":"^a"}},{"minItems":2}]},[1.0,null,"12:00:00Z"]]"##,
+    r##"[{"$id":"a:b","$dynamicAnchor":"x","patternProperties":{"^.":{"$dynamicRef":"#x"}},"if":{"minProperties":1},
+        "then":{"propertyNames":{"maxLength":2}},"not":{"$anchor":"y","type":["null","string"]}},{"~":{"/":{}}}]"##,
+];
+const PATTERN: &str = r"^(?:[^\d\]a-z&&]|\p{L}{1,3}?)(?<n>\u{41}|\x41|\cA)*\b.[]$|(?i:ß)\0";
 
 fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
@@ -182,6 +197,24 @@ fn packages(data: &[u8]) {
         for field in ["Depends", "Provides"] {
             let _ = record.relations(field);
         }
+    }
+}
+
+/// A schema that is taken can be held against any value, and what is wrong has a place in it.
+fn json_schema(data: &[u8]) {
+    let Ok((schema, value)) = serde_json::from_slice::<(serde_json::Value, serde_json::Value)>(data) else { return };
+    let Ok(Some(schema)) = JsonSchema::new(&schema) else { return };
+    for problem in schema.problems(&value, 10) {
+        assert!(value.pointer(&problem.pointer).is_some(), "{problem:?}");
+    }
+}
+
+/// What can be used is a pattern.
+fn pattern(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(pattern) = Pattern::new(&text) {
+        assert!(Pattern::is_pattern(&text) && pattern.to_string() == text);
+        let _ = pattern.is_match(&text);
     }
 }
 

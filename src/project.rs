@@ -17,11 +17,14 @@ use crate::error::{Diagnose, Exit};
 use crate::fetch::derived::Derived;
 use crate::fs;
 use crate::layer::tree::{Content, Node, PathError, Source, Tree, TreePath};
-use crate::manifest::{AssetFile, Manifest};
+use crate::manifest::{AssetFile, Manifest, Version};
 use crate::service::{Asset, ROOT};
 
 /// A file changed less than this before it was hashed may change again without its times telling.
 const RACY: Duration = Duration::from_secs(2);
+
+/// Files and descriptions of assets, by name.
+pub type Assets = BTreeMap<String, (Tree, Asset)>;
 
 /// The project's files as they go into the image.
 #[derive(Debug)]
@@ -30,10 +33,12 @@ pub struct Project {
     pub code: Tree,
     /// The service file's absolute path in the image.
     pub service_file: String,
-    /// Each artifact's files and description, by name.
-    pub artifacts: BTreeMap<String, (Tree, Asset)>,
-    /// Each dataset's files and description, by name.
-    pub datasets: BTreeMap<String, (Tree, Asset)>,
+    /// The artifacts, where a version has no others.
+    pub artifacts: Assets,
+    /// The artifacts in which versions differ, by version.
+    pub versions: BTreeMap<String, Assets>,
+    /// The datasets.
+    pub datasets: Assets,
 }
 
 /// A file of the project cannot go into the image.
@@ -101,13 +106,15 @@ impl Project {
             code,
             service_file: format!("/{service_file}"),
             artifacts: reader.assets(&manifest.artifacts, "artifacts")?,
+            versions: reader.versions(&manifest.versions)?,
             datasets: reader.assets(&manifest.datasets, "datasets")?,
         })
     }
 
     /// Returns the digest of everything in it: names, contents and what is said of them.
     pub fn digest(&self) -> Digest {
-        let trees = std::iter::once(&self.code).chain(self.assets().map(|(tree, _)| tree));
+        let datasets = self.datasets.values().map(|(tree, _)| tree);
+        let trees = [&self.code].into_iter().chain(self.all_artifacts().map(|(_, tree)| tree)).chain(datasets);
         let mut listing = String::new();
         for (path, node) in trees.flat_map(Tree::iter) {
             use std::fmt::Write as _;
@@ -117,8 +124,19 @@ impl Project {
         Digest::of(listing.as_bytes())
     }
 
-    fn assets(&self) -> impl Iterator<Item = &(Tree, Asset)> {
-        self.artifacts.values().chain(self.datasets.values())
+    /// Returns all artifacts, each with what a lock calls it.
+    pub fn all_artifacts(&self) -> impl Iterator<Item = (String, &Tree)> {
+        let own = self.artifacts.iter().map(|(name, (tree, _))| (format!("artifact:{name}"), tree));
+        own.chain(self.versions.iter().flat_map(|(version, assets)| {
+            assets.iter().map(move |(name, (tree, _))| (format!("artifact:{name}@{version}"), tree))
+        }))
+    }
+
+    /// Returns the artifacts of a version.
+    pub fn artifacts_of(&self, version: &str) -> BTreeMap<String, Asset> {
+        let own = self.versions.get(version);
+        let assets = self.artifacts.iter().chain(own.into_iter().flatten());
+        assets.map(|(name, (_, asset))| (name.clone(), asset.clone())).collect()
     }
 }
 
@@ -133,11 +151,18 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn assets(
-        &self,
-        files: &BTreeMap<String, AssetFile>,
-        folder: &str,
-    ) -> Result<BTreeMap<String, (Tree, Asset)>, ProjectError> {
+    /// Reads the artifacts in which versions differ. They lie apart from all others, so that their layers stay the same whatever
+    /// other versions there are.
+    fn versions(&self, versions: &[Version]) -> Result<BTreeMap<String, Assets>, ProjectError> {
+        let differing = versions.iter().filter(|version| !version.artifacts.is_empty());
+        let read = |version: &Version| {
+            let assets = self.assets(&version.artifacts, &format!("versions/{}", version.name))?;
+            Ok((version.name.clone(), assets))
+        };
+        differing.map(read).collect()
+    }
+
+    fn assets(&self, files: &BTreeMap<String, AssetFile>, folder: &str) -> Result<Assets, ProjectError> {
         let read = |(name, file): (&String, &AssetFile)| {
             let target =
                 format!("{ROOT}/{folder}/{name}/{}", file.path.file_name().unwrap_or_default().to_string_lossy());

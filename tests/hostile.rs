@@ -133,6 +133,16 @@ const ATTACKS: &[(&str, &[&str])] = &[
         "a result kept under the name of another package (GHSA-h672-p7h7-97v9)",
         &["the_result_of_one_package_is_not_taken_for_another"],
     ),
+    // JSON Schema.
+    (
+        "schemas that refer to themselves, double their work with each level or nest without end",
+        &["schemas_that_never_end_are_refused", "hostile_schemas_and_values_cost_a_bounded_amount"],
+    ),
+    ("references to other documents, and to files", &["wrong_schemas_are_refused_with_their_place"]),
+    (
+        "patterns that backtrack, repeat too much or nest too deep",
+        &["what_has_no_linear_match_is_a_pattern_that_cannot_be_used"],
+    ),
 ];
 
 #[test]

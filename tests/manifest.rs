@@ -30,6 +30,7 @@ fn project() -> TempDir {
         "requirements.txt",
         "renv.lock",
         "models/model.joblib",
+        "models/old.joblib",
         "data/names.csv",
         "lib/a.py",
     ] {
@@ -171,6 +172,11 @@ fn reads_every_field() {
     assert_eq!(manifest.service.file, root.join("service.py"));
     assert_eq!(manifest.code, [PathBuf::from("lib"), PathBuf::from("helper.py")]);
     assert_eq!(manifest.artifacts["model"].path, root.join("models/model.joblib"));
+    let versions: Vec<(&str, usize)> =
+        manifest.versions.iter().map(|version| (version.name.as_str(), version.labels.len())).collect();
+    assert_eq!(versions, [("0.9.0", 0), ("0.10.0", 1), ("1.0.0", 2)], "lowest first");
+    assert_eq!(manifest.versions[1].artifacts["model"].path, root.join("models/old.joblib"));
+    assert!(manifest.versions[2].artifacts.is_empty(), "it has the manifest's own");
     assert_eq!(manifest.datasets["names"].license.as_deref(), Some("CC0-1.0"));
     let Data::Table { columns, extra } = &manifest.endpoints["classify"].input else { panic!("a table") };
     assert_eq!((*extra, columns[0].pattern.as_deref()), (Extra::Ignore, Some("^[A-Z]")));
@@ -240,6 +246,19 @@ fn an_unquoted_version_keeps_its_zero_and_no_is_not_false() {
     assert_eq!(manifest.runtime.version, "3.10");
     let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
     assert_eq!(load(&project, windows).unwrap().name, "no");
+}
+
+#[test]
+fn the_highest_version_gives_the_image_its_name() {
+    let project = project();
+    let mut manifest = minimal();
+    assert_eq!(load(&project, manifest.to_string()).unwrap().versions.len(), 1);
+    manifest["artifacts"] = json!({ "model": "models/model.joblib" });
+    manifest["versions"] = json!({ "2": { "artifacts": { "model": "models/old.joblib" } } });
+    let manifest = load(&project, manifest.to_string()).unwrap();
+    let names: Vec<&str> = manifest.versions.iter().map(|version| version.name.as_str()).collect();
+    assert_eq!((manifest.version.as_str(), names), ("2", vec!["1", "2"]));
+    assert_eq!(manifest.all_artifacts().count(), 2);
 }
 
 #[test]

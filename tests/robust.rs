@@ -9,7 +9,7 @@ use std::process::Command;
 fn stress(cases: &[&str]) {
     let program = env!("CARGO_BIN_EXE_mlpack-server");
     let output = Command::new("python3")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/robust.py"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/robust/run.py"))
         .args(["--seconds", "3", "--requests", "3000", "--rows", "300000", "--connections", "500"])
         .args(["--debug-program", program])
         .args(cases)

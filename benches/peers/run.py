@@ -205,7 +205,8 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--seconds", type=int, default=5, help="how long each point is loaded")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", action="append", help="a subject's name; may be given several times")
+    parser.add_argument("--only", action="append", choices=[kind.name for kind in SUBJECTS], metavar="NAME",
+                        help="a subject's name; may be given several times")
     parser.add_argument("--output", type=pathlib.Path, default=ROOT / "benches/peers.md")
     parser.add_argument("--environments", type=pathlib.Path, default=ROOT / "target/peers")
     options = parser.parse_args()

@@ -22,7 +22,7 @@ use crate::fetch::derived::Derived;
 use crate::image::{self, Descriptor, Image, ImageStore};
 use crate::layer::{self, Compression, FORMAT, Layer};
 use crate::lock::{ImageLock, LayerLock, PlatformLock};
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::platform::Platform;
 use crate::project::Project;
 use crate::runtime::Runtime;
@@ -143,12 +143,16 @@ fn record(image: &Image, layers: &[(String, Layer)], project: Digest, compressio
 
 /// Returns the contract that the server reads, from the manifest and the project's files.
 pub fn service(manifest: &Manifest, runtime: &Runtime, project: &Project) -> service::Service {
-    let assets = |assets: &std::collections::BTreeMap<String, (crate::layer::tree::Tree, service::Asset)>| {
-        assets.iter().map(|(name, (_, asset))| (name.clone(), asset.clone())).collect()
+    let version = |version: &manifest::Version| service::Version {
+        version: version.name.clone(),
+        labels: version.labels.clone(),
+        artifacts: project.artifacts_of(&version.name),
     };
+    let (latest, earlier) = manifest.versions.split_last().expect("a manifest has a version");
     service::Service {
         name: manifest.name.clone(),
-        version: manifest.version.clone(),
+        latest: version(latest),
+        earlier: earlier.iter().map(version).collect(),
         description: manifest.description.clone(),
         license: manifest.license.clone(),
         worker: service::Worker {
@@ -158,8 +162,7 @@ pub fn service(manifest: &Manifest, runtime: &Runtime, project: &Project) -> ser
             file: project.service_file.clone(),
             entry: manifest.service.entry.clone(),
         },
-        artifacts: assets(&project.artifacts),
-        datasets: assets(&project.datasets),
+        datasets: project.datasets.iter().map(|(name, (_, asset))| (name.clone(), asset.clone())).collect(),
         endpoints: manifest.endpoints.clone(),
         server: manifest.server.clone(),
     }

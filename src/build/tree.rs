@@ -11,8 +11,8 @@ use crate::inventory::reasons;
 use crate::layer::FIXED_MTIME;
 use crate::layer::tree::{Content, Node, Source, Tree, TreePath};
 use crate::lock::PlatformLock;
-use crate::project::Project;
-use crate::service::{self, Asset, MANIFEST_FILE, OPENAPI_FILE, ROOT, SERVER_PROGRAM, SERVICE_FILE};
+use crate::project::{Assets, Project};
+use crate::service::{self, MANIFEST_FILE, OPENAPI_FILE, ROOT, SERVER_PROGRAM, SERVICE_FILE};
 
 /// An artifact or dataset of this many bytes gets a layer of its own.
 const LARGE: u64 = 32 << 20;
@@ -48,10 +48,13 @@ pub(super) fn dependency_parts(inputs: &Inputs<'_>, lock: &PlatformLock) -> Resu
     Ok(parts)
 }
 
-/// The parts made of the project's files: datasets, artifacts, and on top the service code.
+/// The parts made of the project's files: datasets, artifacts, those of each version, and on top the service code.
 pub(super) fn project_parts(inputs: &Inputs<'_>, project: &Project) -> Vec<Part> {
     let mut parts = asset_parts("datasets", &project.datasets);
     parts.extend(asset_parts("artifacts", &project.artifacts));
+    for (version, artifacts) in &project.versions {
+        parts.extend(asset_parts(&format!("versions/{version}"), artifacts));
+    }
     parts.push(Part { name: "service".to_owned(), tree: service_tree(inputs, project) });
     parts
 }
@@ -94,7 +97,7 @@ fn server(inputs: &Inputs<'_>, lock: &PlatformLock) -> Tree {
     tree
 }
 
-fn asset_parts(name: &str, assets: &BTreeMap<String, (Tree, Asset)>) -> Vec<Part> {
+fn asset_parts(name: &str, assets: &Assets) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut small = Tree::new();
     for (asset_name, (tree, asset)) in assets {

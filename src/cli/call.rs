@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::Terminal;
-use crate::client::{self, AnswerFormat, CallError, Caller, Form, Format, Records, Settings, Writer};
+use crate::client::{self, AnswerFormat, CallError, Caller, Form, Format, Records, Settings, Wanted, Writer};
 use crate::error::Result;
 use crate::event::{Event, Report};
 use crate::fetch::http;
@@ -31,6 +31,9 @@ pub(super) struct Call {
     /// The endpoint, where the service has several
     #[arg(short, long)]
     endpoint: Option<String>,
+    /// The version of the model, or a label that one has, where the service has several
+    #[arg(long, value_name = "VERSION")]
+    model_version: Option<String>,
     /// How the input is written; told by its name or its beginning when left out
     #[arg(long, value_enum)]
     input_format: Option<InputFormat>,
@@ -123,7 +126,8 @@ impl Call {
             .pool_max_idle_per_host(self.concurrency as usize)
             .build()
             .expect("the TLS provider is installed and no option can fail");
-        let operation = client::find(&client, &headers, &self.address, self.endpoint.as_deref())?;
+        let wanted = Wanted { endpoint: self.endpoint.as_deref(), version: self.model_version.as_deref() };
+        let operation = client::find(&client, &headers, &self.address, wanted)?;
         let settings = Settings { headers, timeout: Duration::from_secs(self.timeout), retries: self.retries };
         Ok(Caller::new(client, operation, settings))
     }

@@ -108,7 +108,7 @@ impl Serve {
 /// Everything of the project that goes into the image.
 fn watched(workspace: &Workspace) -> Vec<PathBuf> {
     let manifest = &workspace.manifest;
-    let assets = manifest.artifacts.values().chain(manifest.datasets.values()).map(|asset| asset.path.clone());
+    let assets = manifest.all_artifacts().chain(manifest.datasets.values()).map(|asset| asset.path.clone());
     [manifest.path.clone(), manifest.service.file.clone()]
         .into_iter()
         .chain(manifest.code.iter().map(|file| manifest.root.join(file)))

@@ -16,7 +16,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 pub use answers::{Format as AnswerFormat, Writer};
 pub use error::CallError;
-pub use operation::{Form, Operation, find};
+pub use operation::{Form, Operation, Wanted, find};
 pub use records::{Format, Records};
 pub use send::{Answer, Body, Caller, Settings};
 

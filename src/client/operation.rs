@@ -7,6 +7,15 @@ use url::Url;
 
 use super::error::CallError;
 
+/// What to call of a service.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The endpoint; the only one where it is left out.
+    pub endpoint: Option<&'a str>,
+    /// A version of the model, or a label that one has; whichever the service chooses where it is left out.
+    pub version: Option<&'a str>,
+}
+
 /// An endpoint that can be called.
 #[derive(Debug)]
 pub struct Operation {
@@ -63,8 +72,8 @@ pub enum Kind {
     Datetime,
 }
 
-/// Finds the endpoint: `address` is that of the service, or of the endpoint itself; `name` chooses among several.
-pub fn find(client: &Client, headers: &HeaderMap, address: &str, name: Option<&str>) -> Result<Operation, CallError> {
+/// Finds the endpoint: `address` is that of the service, or of the endpoint itself.
+pub fn find(client: &Client, headers: &HeaderMap, address: &str, wanted: Wanted<'_>) -> Result<Operation, CallError> {
     let wrong = || CallError::Address(address.to_owned());
     let mut base = Url::parse(address).map_err(|_| wrong())?;
     if !matches!(base.scheme(), "http" | "https") {
@@ -74,15 +83,17 @@ pub fn find(client: &Client, headers: &HeaderMap, address: &str, name: Option<&s
     segments.pop_if_empty().push("");
     drop(segments);
     match document(client, headers, &base) {
-        Ok(document) => choose(&base, &document, name),
+        Ok(document) => choose(&base, &document, wanted),
         Err(missing @ CallError::NoService { .. }) => {
             // The address may be the endpoint's: the service is then one step up.
             let last = base.path_segments().and_then(|mut segments| segments.nth_back(1)).map(str::to_owned);
-            let Some(last) = last.filter(|last| !last.is_empty() && name.is_none_or(|name| name == last)) else {
+            let Some(last) = last.filter(|last| !last.is_empty() && wanted.endpoint.is_none_or(|name| name == last))
+            else {
                 return Err(missing);
             };
             let parent = base.join("..").map_err(|_| wrong())?;
-            document(client, headers, &parent).map_or(Err(missing), |document| choose(&parent, &document, Some(&last)))
+            let wanted = Wanted { endpoint: Some(&last), ..wanted };
+            document(client, headers, &parent).map_or(Err(missing), |document| choose(&parent, &document, wanted))
         }
         Err(error) => Err(error),
     }
@@ -106,7 +117,8 @@ fn document(client: &Client, headers: &HeaderMap, base: &Url) -> Result<Value, C
     }
 }
 
-fn choose(base: &Url, document: &Value, name: Option<&str>) -> Result<Operation, CallError> {
+fn choose(base: &Url, document: &Value, wanted: Wanted<'_>) -> Result<Operation, CallError> {
+    let name = wanted.endpoint;
     let none = Map::new();
     let paths = document["paths"].as_object().unwrap_or(&none);
     let endpoints: Vec<(&str, &Value)> = paths
@@ -124,10 +136,18 @@ fn choose(base: &Url, document: &Value, name: Option<&str>) -> Result<Operation,
     };
     Ok(Operation {
         name: (*path).to_owned(),
-        url: base.join(path).map_err(|_| CallError::Address(base.to_string()))?,
+        url: locate(base, path, wanted.version).ok_or_else(|| CallError::Address(base.to_string()))?,
         input: form(&operation["requestBody"]["content"]),
         output: form(&operation["responses"]["200"]["content"]),
     })
+}
+
+/// Returns where an endpoint is called, of a version where one is wanted.
+fn locate(base: &Url, endpoint: &str, version: Option<&str>) -> Option<Url> {
+    let mut url = base.join(".").ok()?;
+    let versioned = version.map(|version| ["v", version]);
+    url.path_segments_mut().ok()?.pop_if_empty().extend(versioned.into_iter().flatten()).push(endpoint);
+    Some(url)
 }
 
 /// Reads the form from the media types of a body.
@@ -189,10 +209,14 @@ mod tests {
             "/see": endpoint(&json!({"application/octet-stream": {}, "image/png": {}}))}})
     }
 
+    fn endpoint(name: &str) -> Wanted<'_> {
+        Wanted { endpoint: Some(name), version: None }
+    }
+
     #[test]
     fn endpoints_are_told_apart_by_what_they_take() {
         let base = Url::parse("http://host/model/").unwrap();
-        let classify = choose(&base, &document(), Some("classify")).unwrap();
+        let classify = choose(&base, &document(), endpoint("classify")).unwrap();
         assert_eq!(classify.url.as_str(), "http://host/model/classify");
         let column = |name: &str, kind, nullable, required| Column { name: name.to_owned(), kind, nullable, required };
         let columns = vec![
@@ -201,15 +225,19 @@ mod tests {
             column("m", Kind::Date, false, false),
         ];
         assert_eq!((classify.input, classify.output), (Form::Table(columns), Form::Tensor { rows: false }));
-        let see = choose(&base, &document(), Some("see")).unwrap();
+        let see = choose(&base, &document(), endpoint("see")).unwrap();
         assert_eq!(see.input, Form::Binary);
+        let of = |version| Wanted { version: Some(version), ..endpoint("see") };
+        let url = |version| choose(&base, &document(), of(version)).unwrap().url.to_string();
+        assert_eq!(url("1.0"), "http://host/model/v/1.0/see");
+        assert_eq!(url("a/../b?"), "http://host/model/v/a%2F..%2Fb%3F/see");
     }
 
     #[test]
     fn several_endpoints_need_a_choice() {
         let base = Url::parse("http://host/").unwrap();
         for name in [None, Some("livez")] {
-            match choose(&base, &document(), name) {
+            match choose(&base, &document(), Wanted { endpoint: name, version: None }) {
                 Err(CallError::Endpoint { known, .. }) => assert_eq!(known, ["classify", "see"]),
                 other => panic!("{other:?}"),
             }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
-
 use super::document::Value;
 use super::fallback::fallback;
 use super::keys::{self, Key};
@@ -13,6 +11,7 @@ use super::text::{alternatives, shown};
 use super::units;
 use super::values::{fitting, json, typed};
 use crate::service::json_schema::JsonSchema;
+use crate::service::pattern::Pattern;
 use crate::service::{
     Column, ColumnType, Data, Endpoint, Extra, IMAGE_TYPES, RESERVED_ROUTES, Task, ValidateOutput, task,
 };
@@ -298,17 +297,12 @@ fn limited(fields: &Fields<'_>, column: Column) -> Read<Column> {
 
 fn pattern(cursor: Cursor<'_>) -> Read<String> {
     let pattern = cursor.line()?;
-    match Regex::new(pattern) {
+    match Pattern::new(pattern) {
         Ok(_) => Ok(pattern.to_owned()),
-        Err(error) => {
-            // The last line says what is wrong; those before it draw where.
-            let text = error.to_string();
-            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            cursor.refuse(
-                format!("`pattern` is no regular expression: {reason}"),
-                "look-around and references are not taken",
-            )
-        }
+        Err(error) => cursor.refuse(
+            format!("`pattern` is no regular expression that is taken: {error}"),
+            "write it as for JavaScript, without look-around and references",
+        ),
     }
 }
 

@@ -69,6 +69,8 @@ pub(super) const DTYPES: &[&str] =
 pub(super) const PROTOCOLS: &[&str] = &["v2", "grpc", "kserve", "tensorflow", "mlflow", "vertex", "seldon", "vetiver"];
 
 pub(super) const MAX_WORKERS: u64 = 1024;
+/// Each version has workers of its own, and a layer.
+pub(super) const MAX_VERSIONS: usize = 32;
 pub(super) const MAX_USER: u64 = u32::MAX as u64 - 1;
 pub(super) const MAX_ROWS: u64 = 1_000_000;
 pub(super) const MAX_QUEUE: u64 = 1_000_000;
@@ -87,6 +89,11 @@ pub(super) const MANIFEST: &[Key] = &[
     required("service", Form::Text, "The service file: `service.py:Class` for Python, `service.R` for R."),
     optional("code", Form::List(&Form::Text), "Further files or folders of code, shipped beside the service file."),
     optional("artifacts", Form::Names(&names::ASSET, &ASSET), "The files that the model is made of, by name."),
+    optional(
+        "versions",
+        Form::Names(&names::VERSION, &Form::Fields(VERSION)),
+        "Further versions of the model, served from the same image; the highest answers where none is asked for.",
+    ),
     optional("datasets", Form::Names(&names::ASSET, &ASSET), "Files that the model looks things up in, by name."),
     required(
         "endpoints",
@@ -176,6 +183,19 @@ pub(super) const ASSET_FIELDS: &[Key] = &[
     required("path", Form::Text, "The file or folder, relative to this file's folder."),
     optional("license", Form::Named(&names::LICENSE), "Its licence, as an SPDX expression."),
     optional("description", Form::Text, "What it is."),
+];
+
+pub(super) const VERSION: &[Key] = &[
+    optional(
+        "artifacts",
+        Form::Names(&names::ASSET, &ASSET),
+        "The artifacts that differ from those above, by the same names.",
+    ),
+    optional(
+        "labels",
+        Form::List(&Form::Named(&names::VERSION_LABEL)),
+        "Other names that the version can be asked for by, such as `stable`.",
+    ),
 ];
 
 pub(super) const ENDPOINT: &[Key] = &[
@@ -295,7 +315,7 @@ pub(super) const SERVER: &[Key] = &[
     optional(
         "workers",
         Form::Either(&[Form::Choice(&["auto"]), Form::Integer(1, MAX_WORKERS)]),
-        "How many workers run; `auto` is one for each processor that the container may use.",
+        "How many workers run for each version; `auto` is one for each processor that the container may use.",
     ),
     optional("timeout", Form::Text, "How long one call of the model may take, such as `30s`."),
     optional("max_batch_rows", Form::Integer(1, MAX_ROWS), "How many rows a merged call may have."),

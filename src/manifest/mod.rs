@@ -19,6 +19,7 @@ mod sections;
 mod text;
 mod units;
 mod values;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,8 +50,10 @@ pub struct Manifest {
     pub text: String,
     /// The model's name; it can be a component of an image reference.
     pub name: String,
-    /// The model's version; it can be an image tag.
+    /// The latest version of the model; it can be an image tag.
     pub version: String,
+    /// All versions of the model, lowest first; at least one.
+    pub versions: Vec<Version>,
     /// What the model does; may be empty.
     pub description: String,
     /// The model's licence, as an SPDX expression.
@@ -63,7 +66,7 @@ pub struct Manifest {
     pub service: ServiceFile,
     /// Further files or folders to ship beside the service file, relative to `root`; they exist.
     pub code: Vec<PathBuf>,
-    /// The files that the model is made of, by name.
+    /// The files that the model is made of, by name, where a version has no others.
     pub artifacts: BTreeMap<String, AssetFile>,
     /// Files that the model looks things up in, by name.
     pub datasets: BTreeMap<String, AssetFile>,
@@ -75,6 +78,24 @@ pub struct Manifest {
     pub image: Image,
     /// What to build for: sorted, at least one.
     pub platforms: Vec<Platform>,
+}
+
+impl Manifest {
+    /// Returns every file that the model is made of, in any version.
+    pub fn all_artifacts(&self) -> impl Iterator<Item = &AssetFile> {
+        self.artifacts.values().chain(self.versions.iter().flat_map(|version| version.artifacts.values()))
+    }
+}
+
+/// A version of the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its name; it can be an image tag.
+    pub name: String,
+    /// Other names that it can be asked for by; no two versions have the same.
+    pub labels: Vec<String>,
+    /// The artifacts that take the place of the manifest's own of these names; none for the version that has those.
+    pub artifacts: BTreeMap<String, AssetFile>,
 }
 
 /// The language that a model runs in.

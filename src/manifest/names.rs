@@ -41,6 +41,16 @@ pub(super) const VERSION: Rule = Rule {
     },
 };
 
+/// A label of a version: a path segment, which no version's number can be taken for.
+pub(super) const VERSION_LABEL: Rule = Rule {
+    noun: "label",
+    hint: "use a letter, then letters, digits, `_`, `.` and `-`, at most 64 in all; `latest` is the highest version by itself",
+    pattern: "^[A-Za-z][A-Za-z0-9._-]{0,63}$",
+    accepts: |label| {
+        label != "latest" && label.starts_with(|first: char| first.is_ascii_alphabetic()) && (ASSET.accepts)(label)
+    },
+};
+
 /// The version of a language.
 pub(super) const LANGUAGE_VERSION: Rule = Rule {
     noun: "language version",
@@ -319,6 +329,7 @@ mod tests {
         for rule in [
             MODEL,
             VERSION,
+            VERSION_LABEL,
             LANGUAGE_VERSION,
             DATE,
             ENDPOINT,
@@ -349,6 +360,7 @@ mod tests {
         let good: &[(&Rule, &[&str])] = &[
             (&MODEL, &["b2x-classifier", "iris", "a.b_c-1"]),
             (&VERSION, &["1.0.0", "2026-11-23", "v1", "_x"]),
+            (&VERSION_LABEL, &["stable", "canary-2", "A.b_c"]),
             (&LANGUAGE_VERSION, &["3.11", "4.5"]),
             (&DATE, &["2026-11-23"]),
             (&ENDPOINT, &["classify", "predict_proba", "X1"]),

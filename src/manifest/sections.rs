@@ -11,7 +11,7 @@ use super::text::shown;
 use super::{
     AssetFile, Essential, Image, Language, Libraries, Manifest, Packages, Runtime, Scripts, ServiceFile, System,
 };
-use super::{endpoints, keys, paths, units};
+use super::{endpoints, keys, paths, units, versions};
 use crate::platform::{Architecture, Platform};
 use crate::service::{Protocol, Server};
 
@@ -29,18 +29,21 @@ pub(super) fn manifest(cursor: Cursor<'_>) -> Read<Manifest> {
     let service = fields.required("service", |cursor| service(cursor, language));
     let code = fields.or("code", Vec::new(), code);
     let artifacts = fields.or("artifacts", BTreeMap::new(), assets);
+    let versions = versions::versions(&fields, version.as_deref().ok(), artifacts.as_ref().ok());
     let datasets = fields.or("datasets", BTreeMap::new(), assets);
     let endpoints = fields.required("endpoints", endpoints::endpoints);
     let server = fields.or("server", Server::default(), server);
     let image = fields.or("image", Image::default(), image);
     let platforms = fields.or("platforms", vec![Platform { architecture: Architecture::Amd64 }], platforms);
     api_version?;
+    let versions = versions?;
     Ok(Manifest {
         path: PathBuf::new(),
         root: PathBuf::new(),
         text: String::new(),
         name: name?,
-        version: version?,
+        version: versions.last().map_or(version?, |latest| latest.name.clone()),
+        versions,
         description: description?,
         license: license?,
         runtime: runtime?,
@@ -107,7 +110,7 @@ fn is_python_requirements(name: &str) -> bool {
 }
 
 /// Reads a list of names, each written once.
-fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
+pub(super) fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
     let mut seen = BTreeSet::new();
     all(cursor.items()?.map(|item| {
         let name = item.named(rule)?;
@@ -177,7 +180,7 @@ fn assets(cursor: Cursor<'_>) -> Read<BTreeMap<String, AssetFile>> {
     all(cursor.names(&names::ASSET)?.map(|(name, cursor)| Ok((name.to_owned(), asset(cursor)?))))
 }
 
-fn asset(cursor: Cursor<'_>) -> Read<AssetFile> {
+pub(super) fn asset(cursor: Cursor<'_>) -> Read<AssetFile> {
     if cursor.scalar().is_some() {
         return Ok(AssetFile { path: paths::file_or_folder(cursor)?, license: None, description: None });
     }

@@ -1,10 +1,10 @@
 //! Values of the user's: plain JSON, and values that must fit a column.
 
-use regex::Regex;
 use serde_json::{Number, Value as Json};
 
 use super::document::{Node, Value};
 use super::reader::{Cursor, Read, number};
+use crate::service::pattern::Pattern;
 use crate::service::{Column, ColumnType};
 
 /// Returns the JSON value that a node stands for, by YAML's core schema.
@@ -82,7 +82,7 @@ pub(super) fn fitting(cursor: Cursor<'_>, column: &Column) -> Read<Json> {
 
 /// Whether a text matches a column's pattern, which has been checked.
 fn matches(text: &str, pattern: &str) -> bool {
-    Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+    Pattern::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 /// Whether a text is a day of the Gregorian calendar: `2026-11-23` (RFC 3339, `full-date`).

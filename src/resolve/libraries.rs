@@ -108,8 +108,7 @@ impl Search<'_> {
     fn add_project(&mut self, unpacked: &[Unpacked]) -> Result<()> {
         let worlds = self.request.worlds;
         let project = Project::read(self.request.manifest, worlds.derived())?;
-        let assets = project.artifacts.iter().map(|(name, (tree, _))| (format!("artifact:{name}"), tree));
-        for (owner, tree) in assets.chain([("service".to_owned(), &project.code)]) {
+        for (owner, tree) in project.all_artifacts().chain([("service".to_owned(), &project.code)]) {
             self.closure.add(&owner, worlds.scan(tree)?, tree);
         }
         if self.request.manifest.system.essential == Essential::Auto {

@@ -62,7 +62,7 @@ fn repositories(manifest: &Manifest) -> impl Iterator<Item = String> {
 /// The project's own ELF objects: what they need was found when the lock was made.
 fn objects(manifest: &Manifest) -> Result<Vec<String>> {
     let code = manifest.code.iter().map(|file| manifest.root.join(file));
-    let files = code.chain(manifest.artifacts.values().map(|artifact| artifact.path.clone()));
+    let files = code.chain(manifest.all_artifacts().map(|artifact| artifact.path.clone()));
     let mut lines = Vec::new();
     // A file that cannot be read is an error of whoever packs it.
     for entry in files.flat_map(|file| WalkDir::new(file).follow_root_links(true)).flatten() {

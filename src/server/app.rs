@@ -1,5 +1,6 @@
-//! What all parts of the running server share: the contract, the queue, and how the workers are.
+//! What all parts of the running server share: the contract, the versions with their workers, and who is connected.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,8 +10,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::auth::Auth;
-use super::batch::{self, Queue};
-use super::cache::Cache;
+use super::bodies::Bodies;
 use super::contract::{ContractError, Endpoint};
 use super::cors::Origins;
 use super::failure::{Code, Failure};
@@ -19,8 +19,8 @@ use super::listen::connections::Connections;
 use super::listen::limits::Limits;
 use super::metrics::Metrics;
 use super::options::{Options, VertexRoutes};
+use super::pool::{self, Pool};
 use super::trace::Tracer;
-use super::worker::template::Template;
 use crate::service::{Service, openapi};
 
 /// No body may be longer, whatever the contract says: frames have lengths of 32 bits, and values may grow on the way.
@@ -34,37 +34,41 @@ pub struct App {
     pub endpoints: Vec<Endpoint>,
     /// The OpenAPI document as it is served.
     pub openapi: Bytes,
-    /// What waits for workers.
-    pub queue: Queue,
-    /// What is remembered of the endpoints that want it.
-    pub caches: Vec<Option<Cache>>,
+    /// The versions of the model, lowest first; requests name them by position.
+    pub pools: Vec<Pool>,
     /// Starts and reaps workers.
     pub reaper: Reaper,
-    /// What workers are forked from.
-    pub template: Template,
-    /// What has been counted since the start.
+    /// What has been counted since the start that belongs to no version.
     pub metrics: Metrics,
     /// Who is connected.
     pub connections: Arc<Connections>,
     /// What one client may take.
     pub limits: Limits,
+    /// What all bodies may take.
+    pub bodies: Arc<Bodies>,
     /// Who may call; `None` lets everybody.
     pub auth: Option<Arc<Auth>>,
     /// Which web pages may call from a browser.
     pub origins: Option<Origins>,
     /// Records traces, where they are wanted.
     pub tracer: Option<Arc<Tracer>>,
-    /// How many workers there should be.
-    pub workers: usize,
     /// The paths that Vertex AI calls.
     pub vertex: VertexRoutes,
     /// How many threads each worker's numeric libraries should use.
     pub threads: usize,
-    ready: AtomicUsize,
     draining: AtomicBool,
     stopping: AtomicBool,
     running: AtomicUsize,
     idle: Notify,
+}
+
+/// What a request calls: an endpoint of a version, both by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callee {
+    /// The version's.
+    pub pool: usize,
+    /// The endpoint's.
+    pub endpoint: usize,
 }
 
 /// Counts a request as running until it is dropped.
@@ -80,35 +84,27 @@ impl App {
             options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
         let mut limits = options.limits.clone();
         limits.fit_to_open_files();
-        let server = &service.server;
-        let lanes = service.endpoints.values().map(|endpoint| batch::Limits::new(endpoint, server));
-        let queue = Queue::new(lanes, server.max_queue as usize, workers);
+        check_versions(&service)?;
         let mut document = openapi::document(&service);
         if let Some(auth) = &auth {
             auth.describe(&mut document);
         }
         Ok(Self {
             openapi: document.to_string().into(),
-            metrics: Metrics::new(endpoints.len(), workers),
+            metrics: Metrics::default(),
             endpoints,
-            queue,
-            caches: service
-                .endpoints
-                .values()
-                .map(|endpoint| endpoint.cache_bytes.map(|bytes| Cache::new(bytes as usize)))
-                .collect(),
+            pools: service.versions().map(|version| Pool::new(version, &service, workers)).collect(),
             reaper: Reaper::default(),
-            template: Template::new(server.preload, workers),
             connections: Arc::new(Connections::new(limits.clone())),
             limits,
+            // One body alone always has room.
+            bodies: Bodies::new(options.pending_bytes.max(max_body(&service))),
             auth: auth.map(Arc::new),
             origins: options.origins.clone(),
             tracer: options.traces.clone().map(|settings| Arc::new(Tracer::new(settings, &service))),
-            workers,
             vertex: options.vertex.clone(),
             threads: (processors / workers).max(1),
             service,
-            ready: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             running: AtomicUsize::new(0),
@@ -123,34 +119,52 @@ impl App {
 
     /// Returns how many bytes a request's body may have.
     pub fn max_body(&self) -> usize {
-        self.service.server.max_body_bytes.min(MAX_BODY) as usize
+        max_body(&self.service)
     }
 
-    /// Returns how many workers are ready.
-    pub fn ready_workers(&self) -> usize {
-        self.ready.load(Ordering::Relaxed)
+    /// Chooses the version that answers where a request asks for none.
+    pub fn choose(&self) -> usize {
+        self.pools.len() - 1
     }
 
-    /// Returns whether the model can be called.
+    /// Finds the version that a request asks for.
+    pub fn find_version(&self, asked: &str) -> Result<usize, Failure> {
+        pool::find(&self.pools, asked).ok_or_else(|| self.no_version("version"))
+    }
+
+    /// Finds the version that has the label that a request asks for.
+    pub fn find_label(&self, label: &str) -> Result<usize, Failure> {
+        pool::labelled(&self.pools, label).ok_or_else(|| self.no_version("label"))
+    }
+
+    fn no_version(&self, what: &str) -> Failure {
+        let one = |pool: &Pool| match pool.version.labels.as_slice() {
+            [] => format!("`{}`", pool.name()),
+            labels => format!("`{}` (`{}`)", pool.name(), labels.join("`, `")),
+        };
+        let versions: Vec<String> = self.pools.iter().map(one).collect();
+        Failure::new(Code::NotFound, format!("the model does not have this {what}, it has {}", versions.join(", ")))
+    }
+
+    /// Returns what is called: the version's workers, and the endpoint.
+    pub fn called(&self, callee: Callee) -> (&Pool, &Endpoint) {
+        (&self.pools[callee.pool], &self.endpoints[callee.endpoint])
+    }
+
+    /// Returns how many workers are ready, and how many there should be.
+    pub fn workers(&self) -> (usize, usize) {
+        let sum = |count: fn(&Pool) -> usize| self.pools.iter().map(count).sum();
+        (sum(Pool::ready_workers), sum(|pool| pool.workers))
+    }
+
+    /// Returns whether every version of the model can be called.
     pub fn is_ready(&self) -> bool {
-        self.ready_workers() > 0 && !self.is_draining()
+        (0..self.pools.len()).all(|pool| self.serves(pool))
     }
 
-    /// Notes that one worker more is ready.
-    pub fn worker_ready(&self) {
-        self.ready.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Notes that one worker less is ready.
-    pub fn worker_gone(&self) {
-        self.ready.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Notes that a worker could not be started: where it was the last hope, nothing needs to wait any longer.
-    pub fn worker_failed(&self) {
-        if self.ready_workers() == 0 {
-            self.queue.fail_all(&Failure::new(Code::NotReady, "no worker is ready"));
-        }
+    /// Returns whether one version of the model can be called.
+    pub fn serves(&self, pool: usize) -> bool {
+        self.pools[pool].ready_workers() > 0 && !self.is_draining()
     }
 
     /// Counts a request as running, unless the server is about to stop.
@@ -194,6 +208,20 @@ impl App {
     /// Reaps for ever; fails at once where signals cannot be had.
     pub async fn reap(&self) -> io::Result<()> {
         self.reaper.run().await
+    }
+}
+
+fn max_body(service: &Service) -> usize {
+    service.server.max_body_bytes.min(MAX_BODY) as usize
+}
+
+/// No name may stand for two versions.
+fn check_versions(service: &Service) -> Result<(), ContractError> {
+    let mut names = HashSet::new();
+    let mut all = service.versions().flat_map(|version| version.labels.iter().chain([&version.version]));
+    match all.find(|name| !names.insert(name.as_str())) {
+        Some(name) => Err(ContractError::Version(name.clone())),
+        None => Ok(()),
     }
 }
 

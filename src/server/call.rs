@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::app::App;
+use super::app::{App, Callee};
 use super::batch::{Answer, Request};
 use super::cache::Key;
 use super::data::Payload;
@@ -100,47 +100,48 @@ impl Sources {
     }
 }
 
-/// Calls the endpoint; `deadline` covers the time in the queue.
+/// Calls the endpoint of a version; `deadline` covers the time in the queue.
 pub async fn call(
     app: &App,
-    endpoint: usize,
+    callee: Callee,
     input: Payload,
     deadline: Instant,
     origin: Origin,
 ) -> Result<Outcome, Failure> {
     let rows = input.rows();
-    let memory = app.caches[endpoint].as_ref().map(|cache| (cache, Key::new(&input)));
+    let (pool, _) = app.called(callee);
+    let memory = pool.caches[callee.endpoint].as_ref().map(|cache| (cache, Key::new(&input)));
     if let Some((cache, key)) = &memory {
         let found = cache.get(key);
-        app.metrics.looked_up(endpoint, found.is_some());
+        pool.metrics.looked_up(callee.endpoint, found.is_some());
         if let Some(payload) = found {
             return Ok(Outcome { payload, source: Source::Cache });
         }
     }
-    match ask(app, endpoint, input, deadline, origin).await {
+    match ask(app, callee, input, deadline, origin).await {
         Ok((payload, times)) => {
             if let Some((cache, key)) = memory {
                 cache.insert(key, payload.clone());
             }
             Ok(Outcome { payload, source: Source::Worker(times) })
         }
-        Err(failure) => fall_back(app, endpoint, rows, failure),
+        Err(failure) => fall_back(app, callee, rows, failure),
     }
 }
 
 /// Has a worker answer. An endpoint with a fallback need not be waited for longer than its objective.
-async fn ask(app: &App, endpoint: usize, payload: Payload, deadline: Instant, origin: Origin) -> Answer {
-    if app.ready_workers() == 0 {
+async fn ask(app: &App, callee: Callee, payload: Payload, deadline: Instant, origin: Origin) -> Answer {
+    let (pool, contract) = app.called(callee);
+    if pool.ready_workers() == 0 {
         return Err(Failure::new(Code::NotReady, "no worker is ready"));
     }
-    let contract = &app.endpoints[endpoint];
     let arrived = Instant::now();
     let deadline = match (contract.latency, &contract.fallback) {
         (Some(objective), Some(_)) => deadline.min(arrived + objective),
         _ => deadline,
     };
     let (answer, answered) = oneshot::channel();
-    app.queue.push(Request { endpoint, payload, answer, suspect: false, arrived, origin })?;
+    pool.queue.push(Request { endpoint: callee.endpoint, payload, answer, suspect: false, arrived, origin })?;
     match timeout_at(deadline, answered).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(Failure::new(Code::WorkerDied, "the model's process ended during the call")),
@@ -149,12 +150,12 @@ async fn ask(app: &App, endpoint: usize, payload: Payload, deadline: Instant, or
 }
 
 /// Returns the endpoint's fallback where it has one and the failure is none of the request or of the model itself.
-fn fall_back(app: &App, endpoint: usize, rows: usize, failure: Failure) -> Result<Outcome, Failure> {
-    let contract = &app.endpoints[endpoint];
+fn fall_back(app: &App, callee: Callee, rows: usize, failure: Failure) -> Result<Outcome, Failure> {
+    let (pool, contract) = app.called(callee);
     let stands_in =
         matches!(failure.code, Code::QueueFull | Code::Overloaded | Code::NotReady | Code::Timeout | Code::WorkerDied);
     let Some(fallback) = contract.fallback.as_ref().filter(|_| stands_in) else { return Err(failure) };
-    app.metrics.fell_back(endpoint, failure.code);
+    pool.metrics.fell_back(callee.endpoint, failure.code);
     let payload = if contract.output.has_rows() {
         fallback.repeat(if contract.input.has_rows() { rows } else { 1 })
     } else {

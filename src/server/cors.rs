@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, Method, header};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::exchange::{CACHE_STATUS, FALLBACK};
+use super::exchange::{CACHE_STATUS, FALLBACK, VERSION};
 use super::http::REQUEST_ID;
 use super::options::{Environment, OptionsError};
 
@@ -43,7 +43,7 @@ impl Origins {
             .allow_origin(origins)
             .allow_methods([Method::GET, Method::POST])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers([REQUEST_ID, header::RETRY_AFTER, CACHE_STATUS, FALLBACK])
+            .expose_headers([REQUEST_ID, header::RETRY_AFTER, CACHE_STATUS, FALLBACK, VERSION])
             .max_age(MAX_AGE)
     }
 }

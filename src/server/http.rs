@@ -5,12 +5,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use axum::{BoxError, Router};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
 use super::auth::guard;
+use super::bodies::Room;
 use super::exchange::{Exchange, Speaker};
 use super::failure::{Code, Failure};
 use super::{metrics, pages, protocol};
@@ -100,12 +101,18 @@ fn ready(app: &App, id: &HeaderValue) -> Response {
         (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
         (false, true) => (StatusCode::OK, "ready"),
     };
-    let workers = json!({"ready": app.ready_workers(), "total": app.workers});
+    let (ready, total) = app.workers();
+    let workers = json!({"ready": ready, "total": total});
     json(status, &json!({"status": word, "workers": workers}), id)
 }
 
-/// Reads a request's body within the limits of size and time.
-pub async fn read_body(app: &App, headers: &HeaderMap, body: Body, deadline: Instant) -> Result<Bytes, Failure> {
+/// Reads a request's body within the limits of size and time, and into the room that all bodies share.
+pub async fn read_body(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    deadline: Instant,
+) -> Result<(Bytes, Room), Failure> {
     let limit = app.max_body();
     let too_large = || Failure::new(Code::BodyTooLarge, format!("the body may have at most {limit} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -115,12 +122,28 @@ pub async fn read_body(app: &App, headers: &HeaderMap, body: Body, deadline: Ins
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Failure::new(Code::UnsupportedMediaType, "send the body without `Content-Encoding`"));
     }
-    match timeout_at(deadline, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    match timeout_at(deadline, collect(Limited::new(body, limit), app.bodies.room())).await {
+        Ok(Ok(read)) => read,
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Failure::new(Code::MalformedBody, "the body could not be read")),
         Err(_) => Err(Failure::new(Code::BodyTimeout, "the body did not arrive in time")),
     }
+}
+
+/// Reads a whole body, unless there is no room for it.
+async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Result<(Bytes, Room), Failure>, BoxError> {
+    let mut parts = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            if let Err(failure) = room.take(data.len()) {
+                return Ok(Err(failure));
+            }
+            parts.push(data);
+        }
+    }
+    // Most bodies come in one piece, which is not copied.
+    let whole = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat().into() };
+    Ok(Ok((whole, room)))
 }
 
 /// Does work in proportion to `size`, elsewhere where that is large.

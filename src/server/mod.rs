@@ -11,6 +11,7 @@
 pub mod app;
 pub mod auth;
 pub mod batch;
+pub mod bodies;
 pub mod cache;
 pub mod call;
 pub mod contract;
@@ -26,6 +27,7 @@ pub mod log;
 pub mod metrics;
 pub mod options;
 pub mod pages;
+pub mod pool;
 pub mod protocol;
 pub mod reload;
 pub mod render;
@@ -179,10 +181,12 @@ async fn serve(app: Arc<App>, tls: Option<Arc<Reloaded<Files>>>, address: Socket
     }
     let reaping = Arc::clone(&app);
     tokio::spawn(async move { reaping.reap().await });
-    for number in 1..=app.workers {
-        tokio::spawn(worker::slot::supervise(Arc::clone(&app), number));
+    for (pool, version) in app.pools.iter().enumerate() {
+        for number in 1..=version.workers {
+            tokio::spawn(worker::slot::supervise(Arc::clone(&app), pool, number));
+        }
     }
-    log::line(Level::Info, "listening", json!({"address": address.to_string(), "workers": app.workers}));
+    log::line(Level::Info, "listening", json!({"address": address.to_string(), "workers": app.workers().1}));
 
     signals.next().await;
     log::line(Level::Info, "stopping", json!({}));

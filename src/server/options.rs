@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::auth;
+use super::bodies;
 use super::cors::Origins;
 use super::listen::limits::Limits;
 use super::listen::tls;
@@ -37,6 +38,7 @@ Environment:
   OTEL_EXPORTER_OTLP_ENDPOINT, …          OpenTelemetry's own variables: traces go there in OTLP over HTTP
   MLPACK_MAX_CONNECTIONS [16384]         beyond it, the longest idle connection is closed
   MLPACK_MAX_HEAD_BYTES [65536]          the size of a request's head
+  MLPACK_MAX_PENDING_BYTES [268435456]   the size of all bodies that are being answered; beyond it, 429
   MLPACK_HEAD_TIMEOUT [10]               seconds for a request's head
   MLPACK_IDLE_TIMEOUT [75]               seconds without a request
   MLPACK_STALL_TIMEOUT [30]              seconds in which a client takes nothing of its answer
@@ -77,6 +79,8 @@ pub struct Options {
     pub vertex: VertexRoutes,
     /// What one client may take.
     pub limits: Limits,
+    /// How many bytes all bodies may have together that are being answered.
+    pub pending_bytes: usize,
     /// Who may call.
     pub auth: auth::Settings,
     /// Certificate and key, where TLS is spoken.
@@ -171,6 +175,7 @@ impl Options {
                 health: from("AIP_HEALTH_ROUTE").map(route).transpose()?,
             },
             limits: Limits::read(&environment)?,
+            pending_bytes: environment.read("MLPACK_MAX_PENDING_BYTES")?.unwrap_or(bodies::USUAL),
             auth: auth::Settings::read(&environment)?,
             tls: tls::Files::from_environment(&environment)?,
             origins: Origins::read(&environment)?,

@@ -1,15 +1,20 @@
 //! What an image serves: the contract between the build, which writes it as `/opt/mlpack/service.json`, and the server
 //! in the image, which reads it. It holds data alone; nothing of it depends on a language or a wire protocol.
 
+mod data;
 pub mod example;
 pub mod json_schema;
 pub mod openapi;
+pub mod pattern;
+mod server;
 pub mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::data::{Column, ColumnType, Data, Dtype, Extra, IMAGE_TYPES};
+pub use self::server::{Protocol, Server};
 use crate::digest::Digest;
 
 /// The folder in the image that holds everything of the service.
@@ -49,22 +54,43 @@ pub const RESERVED_ROUTES: [&str; 14] = [
 pub struct Service {
     /// The model's name: lower-case letters, digits, `-`, `_` and `.`.
     pub name: String,
-    /// The model's version, as the manifest writes it.
-    pub version: String,
+    /// The latest version of the model, which answers where none is asked for.
+    #[serde(flatten)]
+    pub latest: Version,
+    /// The other versions, lowest first: they differ from it in their artifacts alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Version>,
     /// What the model does, in the user's words; may be empty.
     pub description: String,
     /// An SPDX licence expression.
     pub license: Option<String>,
     /// How a worker is started and what it loads.
     pub worker: Worker,
-    /// Files that the model is made of, by name.
-    pub artifacts: BTreeMap<String, Asset>,
     /// Files that the model looks things up in, by name.
     pub datasets: BTreeMap<String, Asset>,
     /// What can be called, by name; `POST /<name>` calls it.
     pub endpoints: BTreeMap<String, Endpoint>,
     /// How the server behaves.
     pub server: Server,
+}
+
+impl Service {
+    /// Returns all versions of the model, lowest first.
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Version> {
+        self.earlier.iter().chain([&self.latest])
+    }
+}
+
+/// A version of the model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its name, as the manifest writes it.
+    pub version: String,
+    /// Other names that it can be asked for by, such as `stable`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Files that the model is made of, by name.
+    pub artifacts: BTreeMap<String, Asset>,
 }
 
 /// How a worker is started.
@@ -95,85 +121,6 @@ pub struct Asset {
     pub license: Option<String>,
     /// What it is, in the user's words.
     pub description: Option<String>,
-}
-
-/// How the server behaves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Server {
-    /// How many workers run; `None` is one for each processor that the container may use.
-    pub workers: Option<u32>,
-    /// Milliseconds that one call of the model may take, before its worker is killed.
-    pub timeout_ms: u64,
-    /// How many rows one call of the model may have at the most when requests are merged.
-    pub max_batch_rows: u32,
-    /// How many bytes of input one call of the model may have at the most when requests are merged.
-    #[serde(default = "max_batch_bytes")]
-    pub max_batch_bytes: u64,
-    /// Bytes that a request's body may have.
-    pub max_body_bytes: u64,
-    /// Requests that may wait for a worker; more are refused with 429.
-    pub max_queue: u32,
-    /// Milliseconds that requests may go on after SIGTERM.
-    pub grace_ms: u64,
-    /// Milliseconds that a worker may take to load the model.
-    pub startup_timeout_ms: u64,
-    /// Whether the model is loaded once and workers are forked from it; `None` where there are several and it can be.
-    #[serde(default)]
-    pub preload: Option<bool>,
-    /// The protocols spoken besides the server's own; a contract that does not say takes all.
-    #[serde(default = "Protocol::all")]
-    pub protocols: BTreeSet<Protocol>,
-}
-
-/// A wire protocol of another model server, spoken on the same port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// The Open Inference Protocol over REST: KServe V2, Triton, MLServer.
-    V2,
-    /// The Open Inference Protocol over gRPC, and gRPC's health service.
-    Grpc,
-    /// KServe V1.
-    Kserve,
-    /// TensorFlow Serving's REST interface.
-    Tensorflow,
-    /// MLflow's scoring server, which SageMaker calls as well.
-    Mlflow,
-    /// Vertex AI's custom containers, on the routes that their environment names.
-    Vertex,
-    /// Seldon Core V1.
-    Seldon,
-    /// vetiver's model APIs.
-    Vetiver,
-}
-
-impl Protocol {
-    /// Returns every protocol.
-    pub fn all() -> BTreeSet<Self> {
-        [Self::V2, Self::Grpc, Self::Kserve, Self::Tensorflow, Self::Mlflow, Self::Vertex, Self::Seldon, Self::Vetiver]
-            .into()
-    }
-}
-
-fn max_batch_bytes() -> u64 {
-    64 << 20
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            workers: None,
-            timeout_ms: 30_000,
-            max_batch_rows: 256,
-            max_batch_bytes: max_batch_bytes(),
-            max_body_bytes: 16 << 20,
-            max_queue: 1024,
-            grace_ms: 25_000,
-            startup_timeout_ms: 300_000,
-            preload: None,
-            protocols: Protocol::all(),
-        }
-    }
 }
 
 /// One callable function of the service.
@@ -254,135 +201,7 @@ pub enum Task {
     Custom,
 }
 
-/// The form of an endpoint's input or output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub enum Data {
-    /// Rows with named, typed columns, in this order.
-    Table {
-        /// The columns; names are unique.
-        columns: Vec<Column>,
-        /// What happens to other columns of a request.
-        #[serde(default, skip_serializing_if = "Extra::is_forbid")]
-        extra: Extra,
-    },
-    /// A numeric array.
-    Tensor {
-        /// The elements' type.
-        dtype: Dtype,
-        /// The length of each dimension, or `None` where it may vary. The first one is the batch where batching is on.
-        shape: Vec<Option<u64>>,
-    },
-    /// Any JSON value that fits the JSON Schema (2020-12); an empty schema takes all.
-    Json {
-        /// The schema.
-        schema: serde_json::Value,
-    },
-    /// UTF-8 text.
-    Text,
-    /// Bytes.
-    Binary {
-        /// Their media type.
-        media_type: String,
-    },
-    /// A picture.
-    Image {
-        /// The media types taken, of [`IMAGE_TYPES`]; an answer has the first.
-        media_types: Vec<String>,
-    },
-}
-
-/// The media types of pictures that are known by their first bytes.
-pub const IMAGE_TYPES: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
-
-/// What happens to columns of a request that the contract does not have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Extra {
-    /// The request is refused.
-    #[default]
-    Forbid,
-    /// They are left out.
-    Ignore,
-}
-
-impl Extra {
-    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-    fn is_forbid(&self) -> bool {
-        *self == Self::Forbid
-    }
-}
-
-/// A column of a table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Column {
-    /// The name, unique in its table.
-    pub name: String,
-    /// The type of its values.
-    #[serde(rename = "type")]
-    pub kind: ColumnType,
-    /// Whether a value may be missing (JSON `null`).
-    pub nullable: bool,
-    /// The value taken where a row leaves the column out, which may be `null`; without one the column is required.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pub default: Option<serde_json::Value>,
-    /// A value to show in documents and examples.
-    pub example: Option<serde_json::Value>,
-    /// What it means, in the user's words; may be empty.
-    pub description: String,
-    /// The values allowed; for a category, its levels in order.
-    #[serde(rename = "enum")]
-    pub choices: Vec<serde_json::Value>,
-    /// The smallest number allowed.
-    pub minimum: Option<f64>,
-    /// The largest number allowed.
-    pub maximum: Option<f64>,
-    /// The longest text allowed, in characters.
-    pub max_length: Option<u64>,
-    /// A regular expression that texts must match somewhere, as in JSON Schema.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pattern: Option<String>,
-}
-
 /// Keeps a `null` that is written apart from a field that is left out.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<serde_json::Value>, D::Error> {
     serde_json::Value::deserialize(deserializer).map(Some)
-}
-
-/// The type of a column's values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ColumnType {
-    /// Text.
-    String,
-    /// A whole number of 64 bits.
-    Integer,
-    /// A floating-point number of 64 bits.
-    Number,
-    /// True or false.
-    Boolean,
-    /// A day: `2026-11-23`.
-    Date,
-    /// A moment: RFC 3339, `2026-11-23T16:09:31Z`.
-    Datetime,
-    /// One of the levels given as `enum`.
-    Category,
-}
-
-/// The type of a tensor's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs, reason = "the names say it: kind and bits")]
-pub enum Dtype {
-    Bool,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    Uint8,
-    Uint16,
-    Uint32,
-    Uint64,
-    Float32,
-    Float64,
 }

@@ -71,6 +71,25 @@ class Model:
         .start()
 }
 
+/// Versions 1, which halves, and 2 (stable), which divides by four.
+fn versions() -> Server {
+    let code = "
+class Model:
+    def __init__(self, bundle): self.by = float(open(bundle.artifact('model')).read())
+    def halve(self, x): return [[value / self.by for value in row] for row in x]
+    def tell(self, value): return {'value': value}
+";
+    let tensor = json!({"type": "tensor", "dtype": "float32", "shape": [null, 3]});
+    let told =
+        json!({"type": "json", "schema": {"$defs": {"any": true}, "properties": {"value": {"$ref": "#/$defs/any"}}}});
+    let asked = json!({"type": "json", "schema": {"$defs": {"few": {"enum": [1, "two"]}}, "$ref": "#/$defs/few"}});
+    Service::new(code)
+        .endpoint("halve", &tensor, &tensor)
+        .endpoint("tell", &asked, &told)
+        .versions(&[("1", &[], "2"), ("2", &["stable"], "4")])
+        .start()
+}
+
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let text = [output.stdout, output.stderr].concat();
@@ -103,6 +122,7 @@ fn tritons_clients_send_and_get_tensors_over_rest_and_grpc() {
     let server = server();
     script(&programs, "triton.py", &server);
     script(&programs, "triton_grpc.py", &server);
+    script(&programs, "triton_versions.py", &versions());
 }
 
 #[test]
@@ -129,6 +149,7 @@ fn sagemakers_local_client_invokes() {
 fn tensorflow_servings_guide_is_followed() {
     let programs = environment("requests", &["requests==2.32.5"]);
     script(&programs, "tensorflow_rest.py", &server());
+    script(&programs, "tensorflow_versions.py", &versions());
 }
 
 #[test]
@@ -158,7 +179,7 @@ fn mlservers_client_sends_batches_of_requests() {
 fn the_openapi_document_is_valid_and_means_what_it_says() {
     let programs = environment("openapi", &["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"]);
     let hooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/clients/schemathesis_hooks.py");
-    for server in [server(), every_form()] {
+    for server in [server(), every_form(), versions()] {
         let folder = tempfile::tempdir().unwrap();
         let document = folder.path().join("openapi.json");
         let (status, _, text) = server.exchange("GET", "/openapi.json", "", b"", &[]);

@@ -199,7 +199,9 @@ fn a_call_goes_through_the_services_functions_and_each_is_timed() {
     assert_eq!((refused.status, &refused.json()["error"]["message"]), (422, &json!("too low")));
     let metrics = get(&format!("{}/metrics", served.url)).body;
     for stage in ["preprocess", "model", "postprocess"] {
-        let line = format!("mlpack_stage_duration_seconds_count{{endpoint=\"staged\",stage=\"{stage}\"}} 1\n");
+        let line = format!(
+            "mlpack_stage_duration_seconds_count{{endpoint=\"staged\",version=\"1.0.0\",stage=\"{stage}\"}} 1\n"
+        );
         assert!(metrics.contains(&line), "{metrics}");
     }
 }

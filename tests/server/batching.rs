@@ -74,7 +74,7 @@ fn a_fallback_stands_in_when_the_objective_passes_or_no_worker_is_there() {
     server.open_gate();
     let (_, _, page) = server.exchange("GET", "/metrics", "", b"", &[]);
     let page = String::from_utf8(page).unwrap();
-    assert!(page.contains("mlpack_fallbacks_total{endpoint=\"predict\",code=\"timeout\"}"), "{page}");
+    assert!(page.contains("mlpack_fallbacks_total{endpoint=\"predict\",version=\"1\",code=\"timeout\"}"), "{page}");
     let (_, document) = server.get("/openapi.json");
     let answer = &document["paths"]["/predict"]["post"]["responses"]["200"];
     assert!(answer["headers"]["x-mlpack-fallback"].is_object());
@@ -125,9 +125,9 @@ class Model:
     let (_, _, page) = server.exchange("GET", "/metrics", "", b"", &[]);
     let page = String::from_utf8(page).unwrap();
     for line in [
-        "mlpack_cache_requests_total{endpoint=\"predict\",result=\"hit\"} 3",
-        "mlpack_cache_requests_total{endpoint=\"predict\",result=\"miss\"} 4",
-        "mlpack_cache_bytes{endpoint=\"predict\"} 1040",
+        "mlpack_cache_requests_total{endpoint=\"predict\",version=\"1\",result=\"hit\"} 3",
+        "mlpack_cache_requests_total{endpoint=\"predict\",version=\"1\",result=\"miss\"} 4",
+        "mlpack_cache_bytes{endpoint=\"predict\",version=\"1\"} 1040",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
@@ -160,7 +160,8 @@ class Model:
     let (_, _, page) = server.exchange("GET", "/metrics", "", b"", &[]);
     let page = String::from_utf8(page).unwrap();
     for stage in ["preprocess", "model", "postprocess"] {
-        let line = format!("mlpack_stage_duration_seconds_count{{endpoint=\"predict\",stage=\"{stage}\"}} 1");
+        let line =
+            format!("mlpack_stage_duration_seconds_count{{endpoint=\"predict\",version=\"1\",stage=\"{stage}\"}} 1");
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
     assert!(!page.contains("mlpack_stage_duration_seconds_count{endpoint=\"plain\""));
@@ -185,7 +186,7 @@ fn an_endpoints_own_row_limit_wins_over_the_servers() {
         let rest: Vec<_> = (0..5).map(|_| scope.spawn(|| server.post("/predict", &row(1)))).collect();
         server.until(|| {
             let (_, _, page) = server.exchange("GET", "/metrics", "", b"", &[]);
-            String::from_utf8(page).unwrap().contains("mlpack_queue_requests 5")
+            String::from_utf8(page).unwrap().contains("mlpack_queue_requests{version=\"1\"} 5")
         });
         server.open_gate();
         assert_eq!(first.join().unwrap().0, 200);

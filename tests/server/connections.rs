@@ -104,6 +104,34 @@ fn with_too_many_connections_the_longest_idle_one_gives_way() {
 }
 
 #[test]
+fn bodies_that_are_too_large_together_are_refused_until_there_is_room() {
+    let code = "
+import os, time
+folder = os.path.dirname(__file__)
+class Model:
+    def __init__(self, bundle): pass
+    def size(self, data):
+        open(os.path.join(folder, 'called'), 'w').close()
+        while not os.path.exists(os.path.join(folder, 'gate')): time.sleep(0.01)
+        return str(len(data)).encode()
+";
+    let data = json!({"type": "binary", "media_type": "application/octet-stream"});
+    let service = Service::new(code).endpoint("size", &data, &data).server("max_body_bytes", json!(100_000));
+    let server = service.env("MLPACK_MAX_PENDING_BYTES", "1").start();
+    let send = |size: usize| server.exchange("POST", "/size", "application/octet-stream", &vec![0; size], &[]);
+    std::thread::scope(|scope| {
+        // The room is never smaller than one body may be.
+        let first = scope.spawn(|| send(100_000));
+        server.until(|| server.path("called").exists());
+        let (status, head, _) = send(60_000);
+        assert!(status == 429 && head.contains("retry-after: 1") && head.contains("connection: close"), "{head}");
+        server.open_gate();
+        assert_eq!(first.join().unwrap().2, b"100000");
+    });
+    assert_eq!(send(60_000).2, b"60000");
+}
+
+#[test]
 fn a_client_that_takes_no_answer_is_left() {
     let data = json!({"type": "binary", "media_type": "application/octet-stream"});
     let code = "

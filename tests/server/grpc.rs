@@ -19,71 +19,71 @@ class Model:
 const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 #[derive(Clone, PartialEq, Message)]
-struct Request {
+pub(crate) struct Request {
     #[prost(string, tag = "1")]
-    model_name: String,
+    pub(crate) model_name: String,
     #[prost(string, tag = "2")]
-    model_version: String,
+    pub(crate) model_version: String,
     #[prost(string, tag = "3")]
-    id: String,
+    pub(crate) id: String,
     #[prost(message, repeated, tag = "5")]
-    inputs: Vec<Tensor>,
+    pub(crate) inputs: Vec<Tensor>,
     #[prost(message, repeated, tag = "6")]
-    outputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<Tensor>,
     #[prost(bytes = "vec", repeated, tag = "7")]
-    raw: Vec<Vec<u8>>,
+    pub(crate) raw: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Response {
+pub(crate) struct Response {
     #[prost(string, tag = "1")]
-    model_name: String,
+    pub(crate) model_name: String,
     #[prost(string, tag = "2")]
-    model_version: String,
+    pub(crate) model_version: String,
     #[prost(string, tag = "3")]
-    id: String,
+    pub(crate) id: String,
     #[prost(message, repeated, tag = "5")]
-    outputs: Vec<Tensor>,
+    pub(crate) outputs: Vec<Tensor>,
     #[prost(bytes = "vec", repeated, tag = "6")]
-    raw: Vec<Vec<u8>>,
+    pub(crate) raw: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Tensor {
+pub(crate) struct Tensor {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "2")]
-    datatype: String,
+    pub(crate) datatype: String,
     #[prost(int64, repeated, tag = "3")]
-    shape: Vec<i64>,
+    pub(crate) shape: Vec<i64>,
     #[prost(message, optional, tag = "5")]
-    contents: Option<Contents>,
+    pub(crate) contents: Option<Contents>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Contents {
+pub(crate) struct Contents {
     #[prost(int32, repeated, tag = "2")]
-    ints: Vec<i32>,
+    pub(crate) ints: Vec<i32>,
     #[prost(int64, repeated, tag = "3")]
-    longs: Vec<i64>,
+    pub(crate) longs: Vec<i64>,
     #[prost(float, repeated, tag = "6")]
-    floats: Vec<f32>,
+    pub(crate) floats: Vec<f32>,
     #[prost(bytes = "vec", repeated, tag = "8")]
-    bytes: Vec<Vec<u8>>,
+    pub(crate) bytes: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Name {
+pub(crate) struct Name {
     #[prost(string, tag = "1")]
-    name: String,
+    pub(crate) name: String,
     #[prost(string, tag = "2")]
-    version: String,
+    pub(crate) version: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Number {
+pub(crate) struct Number {
     #[prost(int32, tag = "1")]
-    value: i32,
+    pub(crate) value: i32,
 }
 
 fn server() -> Server {
@@ -99,7 +99,7 @@ fn server() -> Server {
 }
 
 /// Makes a call; returns the messages of the answer, its status and the message beside that.
-fn call(server: &Server, path: &str, body: Vec<u8>) -> (Vec<Bytes>, i32, String) {
+pub(crate) fn call(server: &Server, path: &str, body: Vec<u8>) -> (Vec<Bytes>, i32, String) {
     let port = server.port;
     let exchange = async move {
         let connection = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -128,19 +128,19 @@ fn call(server: &Server, path: &str, body: Vec<u8>) -> (Vec<Bytes>, i32, String)
     (messages, text("grpc-status").parse().unwrap(), text("grpc-message"))
 }
 
-fn framed(message: &impl Message) -> Vec<u8> {
+pub(crate) fn framed(message: &impl Message) -> Vec<u8> {
     let message = message.encode_to_vec();
     [&[0], (message.len() as u32).to_be_bytes().as_slice(), &message].concat()
 }
 
-fn infer(server: &Server, request: &Request) -> Result<Response, (i32, String)> {
+pub(crate) fn infer(server: &Server, request: &Request) -> Result<Response, (i32, String)> {
     match call(server, INFER, framed(request)) {
         (messages, 0, _) => Ok(Response::decode(messages[0].clone()).unwrap()),
         (_, status, message) => Err((status, message)),
     }
 }
 
-fn tensor(name: &str, datatype: &str, shape: &[i64], contents: Contents) -> Tensor {
+pub(crate) fn tensor(name: &str, datatype: &str, shape: &[i64], contents: Contents) -> Tensor {
     Tensor { name: name.to_owned(), datatype: datatype.to_owned(), shape: shape.to_vec(), contents: Some(contents) }
 }
 

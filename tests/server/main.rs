@@ -16,7 +16,9 @@ mod tls;
 mod traces;
 mod v1;
 mod v2;
+mod versions;
 
+use std::io::Read;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -369,6 +371,11 @@ fn the_documentation_loads_from_the_server_alone() {
     for link in links {
         let (status, _, content) = server.exchange("GET", &format!("/{link}"), "", b"", &[]);
         assert!(status == 200 && !content.is_empty(), "{link}");
+        if link.starts_with("docs/swagger-ui") {
+            let mut text = String::new();
+            flate2::read::GzDecoder::new(&content[..]).read_to_string(&mut text).unwrap();
+            assert!(text.len() > 100_000 && text.contains("swagger-ui"), "{link}");
+        }
     }
     assert!(!page.contains("http"));
     let (_, document) = server.get("/openapi.json");

@@ -30,27 +30,27 @@ fn metrics_count_what_happened() {
     assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     for line in [
         "mlpack_model_info{name=\"test\",version=\"1\"} 1",
-        "mlpack_requests_total{endpoint=\"predict\",protocol=\"own\",code=\"ok\"} 1",
-        "mlpack_requests_total{endpoint=\"predict\",protocol=\"own\",code=\"invalid_input\"} 1",
-        "mlpack_requests_total{endpoint=\"predict\",protocol=\"own\",code=\"worker_died\"} 1",
-        "mlpack_requests_total{endpoint=\"predict\",protocol=\"v2\",code=\"ok\"} 1",
-        "mlpack_requests_total{endpoint=\"\",protocol=\"own\",code=\"not_found\"} 1",
-        "mlpack_request_duration_seconds_count{endpoint=\"predict\"} 4",
-        "mlpack_queue_duration_seconds_count{endpoint=\"predict\"} 3",
-        "mlpack_model_duration_seconds_count{endpoint=\"predict\"} 2",
-        "mlpack_batch_rows_bucket{endpoint=\"predict\",le=\"1\"} 1",
-        "mlpack_batch_rows_sum{endpoint=\"predict\"} 3",
+        "mlpack_requests_total{endpoint=\"predict\",version=\"1\",protocol=\"own\",code=\"ok\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",version=\"1\",protocol=\"own\",code=\"invalid_input\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",version=\"1\",protocol=\"own\",code=\"worker_died\"} 1",
+        "mlpack_requests_total{endpoint=\"predict\",version=\"1\",protocol=\"v2\",code=\"ok\"} 1",
+        "mlpack_requests_total{endpoint=\"\",version=\"\",protocol=\"own\",code=\"not_found\"} 1",
+        "mlpack_request_duration_seconds_count{endpoint=\"predict\",version=\"1\"} 4",
+        "mlpack_queue_duration_seconds_count{endpoint=\"predict\",version=\"1\"} 3",
+        "mlpack_model_duration_seconds_count{endpoint=\"predict\",version=\"1\"} 2",
+        "mlpack_batch_rows_bucket{endpoint=\"predict\",version=\"1\",le=\"1\"} 1",
+        "mlpack_batch_rows_sum{endpoint=\"predict\",version=\"1\"} 3",
         "mlpack_requests_in_flight 0",
-        "mlpack_queue_requests 0",
-        "mlpack_workers_ready 1",
-        "mlpack_worker_restarts_total 1",
+        "mlpack_queue_requests{version=\"1\"} 0",
+        "mlpack_workers_ready{version=\"1\"} 1",
+        "mlpack_worker_restarts_total{version=\"1\"} 1",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
     for name in [
         "process_resident_memory_bytes",
         "mlpack_workers_resident_memory_bytes",
-        "mlpack_worker_resident_memory_bytes{worker=\"1\"}",
+        "mlpack_worker_resident_memory_bytes{version=\"1\",worker=\"1\"}",
     ] {
         let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
         assert!(value.parse::<f64>().unwrap() > 100_000.0, "{name} {value}");

@@ -11,6 +11,7 @@ use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::validate;
 use crate::service::json_schema::{JsonSchema, SchemaError};
+use crate::service::pattern::PatternError;
 use crate::service::task::{self, Roles, TaskError};
 use crate::service::{self, Data, Dtype, RESERVED_ROUTES, Task, ValidateOutput};
 
@@ -77,6 +78,9 @@ pub enum ContractError {
         "`{0}` cannot be the name of an endpoint: use letters, digits, `-` and `_`, and no name of the server's own"
     )]
     Name(String),
+    /// Two versions cannot be told apart.
+    #[error("`{0}` stands for more than one version of the model")]
+    Version(String),
     /// Merging by row needs rows that belong together.
     #[error("endpoint `{0}` cannot be batched: each row of its answer must belong to a row of the request")]
     Batch(String),
@@ -100,7 +104,7 @@ pub enum ContractError {
         /// The column.
         column: String,
         /// What is wrong with it.
-        source: Box<regex::Error>,
+        source: Box<PatternError>,
     },
     /// The schema of a JSON value is none.
     #[error("the schema of endpoint `{endpoint}` is wrong: {source}")]

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::ContractError;
 use crate::server::data::Column;
 use crate::server::validate;
+use crate::service::pattern::Pattern;
 use crate::service::{self, ColumnType, Extra};
 
 /// The columns of a table.
@@ -39,7 +39,7 @@ pub struct Rule {
     minimum: Option<f64>,
     maximum: Option<f64>,
     max_length: Option<u64>,
-    pattern: Option<Regex>,
+    pattern: Option<Pattern>,
 }
 
 impl Schema {
@@ -160,9 +160,9 @@ impl Rule {
     }
 }
 
-fn rule_pattern(column: &str, pattern: &str) -> Result<Regex, ContractError> {
+fn rule_pattern(column: &str, pattern: &str) -> Result<Pattern, ContractError> {
     let wrong = |source| ContractError::Pattern { column: column.to_owned(), source: Box::new(source) };
-    Regex::new(pattern).map_err(wrong)
+    Pattern::new(pattern).map_err(wrong)
 }
 
 /// Lists up to ten names, each in back-ticks.

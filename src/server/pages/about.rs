@@ -22,6 +22,7 @@ pub(super) fn page(service: &Service, wants_key: bool) -> String {
     for (name, described) in &service.endpoints {
         endpoint(&mut html, name, described, wants_key);
     }
+    versions(&mut html, service);
     files(&mut html, service);
     html.markup("</main>\n");
     footer(&mut html, service);
@@ -31,7 +32,7 @@ pub(super) fn page(service: &Service, wants_key: bool) -> String {
 
 fn header(html: &mut Html, service: &Service) {
     html.markup("<header>\n<h1>").text(&service.name).markup("</h1>\n<div class=\"facts\"><span>Version ");
-    html.text(&service.version).markup("</span>");
+    html.text(&service.latest.version).markup("</span>");
     if let Some(license) = &service.license {
         html.markup("<span>Licence ").text(license).markup("</span>");
     }
@@ -169,9 +170,29 @@ fn calls(html: &mut Html, name: &str, snippets: &[(&'static str, String)]) {
     html.markup("</div>\n");
 }
 
-/// What the model is made of, with digests.
+/// The versions there are, where there are several, latest first.
+fn versions(html: &mut Html, service: &Service) {
+    if service.earlier.is_empty() {
+        return;
+    }
+    html.markup("<h2>Versions</h2>\n<article>\n<p>The latest one answers where none is asked for. <code>POST /v/");
+    html.markup("<em>version or label</em>/<em>endpoint</em></code> calls any of them.</p>\n<table class=\"stack\">");
+    html.markup("<thead><tr><th>Version</th><th>Labels</th><th>Artifacts</th></tr></thead>\n<tbody>\n");
+    for version in service.versions().rev() {
+        html.markup("<tr><td><code>").text(&version.version).markup("</code></td><td>");
+        html.text(&version.labels.join(", ")).markup("</td><td>");
+        for (name, asset) in &version.artifacts {
+            html.markup("<code>").text(name).markup("</code> ").text(&size(asset.size));
+            html.markup("<div class=\"digest\">").text(&asset.digest.to_string()).markup("</div>");
+        }
+        html.markup("</td></tr>\n");
+    }
+    html.markup("</tbody></table>\n</article>\n");
+}
+
+/// What the latest version of the model is made of, with digests.
 fn files(html: &mut Html, service: &Service) {
-    for (title, assets) in [("Artifacts", &service.artifacts), ("Datasets", &service.datasets)] {
+    for (title, assets) in [("Artifacts", &service.latest.artifacts), ("Datasets", &service.datasets)] {
         if assets.is_empty() {
             continue;
         }
@@ -242,6 +263,7 @@ mod tests {
             "name": "test", "version": hostile, "description": hostile, "license": hostile,
             "worker": {"language": "python", "command": [], "environment": {}, "file": "", "entry": ""},
             "artifacts": {"model": asset}, "datasets": {},
+            "earlier": [{"version": "0.9", "labels": [hostile, "old"], "artifacts": {"model": asset}}],
             "endpoints": {"call": {"description": hostile, "task": "custom", "batch": false,
                 "input": table, "output": {"type": "tensor", "dtype": "float32", "shape": [null, 3]}}},
             "server": crate::service::Server::default(),
@@ -260,9 +282,14 @@ mod tests {
     #[test]
     fn the_page_says_what_the_model_is_made_of() {
         let page = page(&service("plain words"), false);
-        for text in
-            ["1.5 kB", &format!("sha256:{}", "a".repeat(64)), "float32", "any × 3", "at most 300 characters, or null"]
-        {
+        for text in [
+            "1.5 kB",
+            "<code>0.9</code></td><td>plain words, old</td>",
+            &format!("sha256:{}", "a".repeat(64)),
+            "float32",
+            "any × 3",
+            "at most 300 characters, or null",
+        ] {
             assert!(page.contains(text), "{text} is not in {page}");
         }
     }

@@ -10,7 +10,6 @@ mod swagger;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::http::response::Builder;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -44,8 +43,8 @@ pub(super) fn routes(app: &Arc<App>) -> Router {
     for (path, content, media_type) in FILES {
         router = router.route(path, get(async move || file(content, media_type)));
     }
-    for (name, media_type) in swagger::ASSETS {
-        router = router.route(&format!("/docs/{name}"), get(async move || compressed(name, media_type)));
+    for (name, gzip, media_type) in swagger::ASSETS {
+        router = router.route(&format!("/docs/{name}"), get(async move || compressed(gzip, media_type)));
     }
     router
 }
@@ -68,7 +67,9 @@ fn index(app: &Arc<App>) -> axum::routing::MethodRouter {
 fn summary(app: &App) -> serde_json::Value {
     let endpoints: Vec<String> = app.endpoints.iter().map(|endpoint| format!("/{}", endpoint.name)).collect();
     let service = &app.service;
-    json!({"name": service.name, "version": service.version, "description": service.description,
+    let versions: Vec<_> =
+        service.versions().map(|version| json!({"version": version.version, "labels": version.labels})).collect();
+    json!({"name": service.name, "version": service.latest.version, "versions": versions, "description": service.description,
         "license": service.license, "endpoints": endpoints, "protocols": service.server.protocols,
         "openapi": "/openapi.json", "docs": "/docs", "metrics": "/metrics", "status": "alive"})
 }
@@ -92,11 +93,11 @@ fn file(content: &'static str, media_type: &'static str) -> Response {
 }
 
 /// A file of Swagger UI, as gzip, which every browser takes.
-fn compressed(name: &str, media_type: &'static str) -> Response {
+fn compressed(gzip: &'static [u8], media_type: &'static str) -> Response {
     respond(media_type)
         .header(header::CONTENT_ENCODING, "gzip")
         .header(header::CACHE_CONTROL, "public, max-age=86400")
-        .body(Body::from(swagger::gzip(name)))
+        .body(gzip.into())
         .expect("constants are valid")
 }
 

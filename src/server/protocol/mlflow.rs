@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 
 use super::instances::{self, Asked, DIALECT, Rows, invalid};
 use super::{Protocol, csv, models};
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
 use crate::server::exchange::{Call, Exchange, Reply, Speaker};
@@ -90,10 +90,10 @@ enum Media {
 
 async fn invoke(app: &Arc<App>, request: Request) -> Response {
     let mut exchange = Exchange::new(app, &SPEAKER, request);
-    let endpoint = models::default_endpoint(app);
-    exchange.endpoint = Some(endpoint);
-    let answer = match media(&app.endpoints[endpoint].input, exchange.headers()) {
-        Ok(media) => exchange.run(move |app, body| read(app, endpoint, media, body), write).await,
+    let callee = models::default_callee(app);
+    exchange.callee = Some(callee);
+    let answer = match media(&app.called(callee).1.input, exchange.headers()) {
+        Ok(media) => exchange.run(move |app, body| read(app, callee, media, body), write).await,
         Err(failure) => Err(failure),
     };
     exchange.finish(answer)
@@ -140,14 +140,14 @@ struct Split<'a> {
     data: &'a RawValue,
 }
 
-fn read(app: &App, endpoint: usize, media: Media, body: Bytes) -> Result<Call<bool>, Failure> {
-    let form = &app.endpoints[endpoint].input;
+fn read(app: &App, callee: Callee, media: Media, body: Bytes) -> Result<Call<bool>, Failure> {
+    let form = &app.called(callee).1.input;
     let asked = match (media, form) {
         (Media::Json, _) => read_json(form, &validate::quote_non_finite(&body))?,
         (Media::Csv, Form::Table(schema)) => Asked::whole(Payload::Table(csv::read(schema, LENIENT, &body)?)),
         (Media::Csv | Media::Other, _) => Asked::whole(validate::content(form, body, "")?),
     };
-    Ok(Call { endpoint, payloads: asked.payloads, style: asked.each })
+    Ok(Call { callee, payloads: asked.payloads, style: asked.each })
 }
 
 /// What a body in JSON asks about.

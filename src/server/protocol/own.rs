@@ -1,4 +1,5 @@
-//! The server's own routes: `POST /<endpoint>`, as the OpenAPI document describes them.
+//! The server's own routes: `POST /<endpoint>`, and `POST /v/<version>/<endpoint>` for a version or label, as the OpenAPI document
+//! describes them.
 //!
 //! | input | request | answer |
 //! |---|---|---|
@@ -13,14 +14,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 
-use super::{Protocol, csv, multipart};
-use crate::server::app::App;
+use super::{Protocol, csv, models, multipart};
+use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
 use crate::server::exchange::{Call, Exchange, Reply, Speaker};
@@ -58,10 +59,19 @@ struct Style {
 
 impl Protocol for Own {
     fn routes(&self, app: &Arc<App>) -> Router {
-        app.endpoints.iter().enumerate().fold(Router::new(), |router, (number, endpoint)| {
+        let versions = Arc::clone(app);
+        let versioned = async move |Path((version, name)): Path<(String, String)>, request: Request| {
+            let callee = find(&versions, &version, &name);
+            answer(&versions, callee, request).await
+        };
+        let router = Router::new().route("/v/{version}/{endpoint}", post(versioned));
+        app.endpoints.iter().enumerate().fold(router, |router, (endpoint, contract)| {
             let app = Arc::clone(app);
-            let handler = async move |request: Request| answer(&app, number, request).await;
-            router.route(&format!("/{}", endpoint.name), post(handler))
+            let handler = async move |request: Request| {
+                let callee = Callee { pool: app.choose(), endpoint };
+                answer(&app, Ok(callee), request).await
+            };
+            router.route(&format!("/{}", contract.name), post(handler))
         })
     }
 
@@ -70,29 +80,30 @@ impl Protocol for Own {
     }
 }
 
-/// Answers a request for an endpoint.
-pub(super) async fn answer(app: &Arc<App>, number: usize, request: Request) -> Response {
+/// Finds an endpoint of a version, which may be named by a label.
+fn find(app: &App, version: &str, name: &str) -> Result<Callee, Failure> {
+    let endpoint = models::endpoint(app, name);
+    let endpoint = endpoint.ok_or_else(|| Failure::new(Code::NotFound, "there is nothing at this path"))?;
+    Ok(Callee { pool: app.find_version(version)?, endpoint })
+}
+
+/// Answers a request for an endpoint, if it was found.
+pub(super) async fn answer(app: &Arc<App>, callee: Result<Callee, Failure>, request: Request) -> Response {
     let mut exchange = Exchange::new(app, &http::OWN, request);
-    exchange.endpoint = Some(number);
-    let content_type = text(exchange.headers(), &header::CONTENT_TYPE).map(str::to_owned);
-    let csv = text(exchange.headers(), &header::ACCEPT).is_some_and(|accept| accept.contains(CSV));
-    let answer = match media(&app.endpoints[number].input, content_type.as_deref()) {
-        Ok(media) => {
-            let style = Style { orientation: Orientation::Rows, media, csv };
-            call(&mut exchange, number, content_type, style).await
-        }
+    exchange.callee = callee.as_ref().ok().copied();
+    let answer = match callee {
+        Ok(callee) => call(app, &mut exchange, callee).await,
         Err(failure) => Err(failure),
     };
     exchange.finish(answer)
 }
 
-async fn call(
-    exchange: &mut Exchange,
-    number: usize,
-    content_type: Option<String>,
-    style: Style,
-) -> Result<Response, Failure> {
-    let read = move |app: &App, body| read(app, number, body, content_type.as_deref(), style);
+async fn call(app: &App, exchange: &mut Exchange, callee: Callee) -> Result<Response, Failure> {
+    let content_type = text(exchange.headers(), &header::CONTENT_TYPE).map(str::to_owned);
+    let csv = text(exchange.headers(), &header::ACCEPT).is_some_and(|accept| accept.contains(CSV));
+    let media = media(&app.called(callee).1.input, content_type.as_deref())?;
+    let style = Style { orientation: Orientation::Rows, media, csv };
+    let read = move |app: &App, body| read(app, callee, body, content_type.as_deref(), style);
     let (results, style) = exchange.call(read).await?;
     let fallback = exchange.fallback();
     exchange.reply(results, move |endpoint, results| write(endpoint, results, style, fallback)).await
@@ -138,12 +149,12 @@ fn in_range(given: &str, range: &str) -> bool {
 
 fn read(
     app: &App,
-    number: usize,
+    callee: Callee,
     body: Bytes,
     content_type: Option<&str>,
     mut style: Style,
 ) -> Result<Call<Style>, Failure> {
-    let form = &app.endpoints[number].input;
+    let form = &app.called(callee).1.input;
     let mut body = body;
     if style.media == Media::Form {
         let part = multipart::only(content_type.unwrap_or_default(), &body)?;
@@ -162,7 +173,7 @@ fn read(
         (Form::Text, Media::Json) => Payload::Bytes(validate::json_string(&body)?.into()),
         (form, _) => validate::content(form, body, "")?,
     };
-    Ok(Call { endpoint: number, payloads: vec![payload], style })
+    Ok(Call { callee, payloads: vec![payload], style })
 }
 
 fn write(endpoint: &Endpoint, mut results: Vec<Payload>, style: Style, fallback: Option<Code>) -> Reply {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::instances::{self, DIALECT, invalid};
 use super::{Protocol, models};
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form, Schema};
 use crate::server::data::{Payload, Table};
 use crate::server::exchange::{Call, Exchange, Reply, Speaker};
@@ -109,20 +109,21 @@ struct Style {
 
 async fn predict(app: &Arc<App>, request: Request) -> Response {
     let mut exchange = Exchange::new(app, &SPEAKER, request);
-    let endpoint = models::default_endpoint(app);
-    exchange.endpoint = Some(endpoint);
+    let callee = models::default_callee(app);
+    exchange.callee = Some(callee);
     let id = exchange.id().to_str().unwrap_or_default().to_owned();
-    let answer = exchange.run(move |app, body| read(app, endpoint, body, id), write).await;
+    let answer = exchange.run(move |app, body| read(app, callee, body, id), write).await;
     exchange.finish(answer)
 }
 
-fn read(app: &App, endpoint: usize, body: Bytes, id: String) -> Result<Call<Style>, Failure> {
+fn read(app: &App, callee: Callee, body: Bytes, id: String) -> Result<Call<Style>, Failure> {
     let body = validate::quote_non_finite(&body);
     let message: Message<'_> = validate::envelope(&body)?;
     let flat = message.data.as_ref().is_some_and(|data| data.tensor.is_some());
     let puid = message.meta.unwrap_or_default().puid.unwrap_or(id);
-    let meta = json!({"puid": puid, "requestPath": {&app.service.name: app.service.version}});
-    let payload = match (&app.endpoints[endpoint].input, message.data) {
+    let (pool, endpoint) = app.called(callee);
+    let meta = json!({"puid": puid, "requestPath": {&app.service.name: pool.name()}});
+    let payload = match (&endpoint.input, message.data) {
         (Form::Table(schema), Some(data)) => Payload::Table(table(schema, &data)?),
         (Form::Tensor { dtype, shape }, Some(data)) => {
             let tensor = |place: &str| TensorReader::new(*dtype, shape, DIALECT, place);
@@ -151,7 +152,7 @@ fn read(app: &App, endpoint: usize, body: Bytes, id: String) -> Result<Call<Styl
         (Form::Table(_) | Form::Tensor { .. }, None) => return Err(wrong_data()),
         (_, Some(_)) => return Err(invalid("/data", "must be `strData`, `jsonData` or `binData` for this model")),
     };
-    Ok(Call { endpoint, payloads: vec![payload], style: Style { meta, flat } })
+    Ok(Call { callee, payloads: vec![payload], style: Style { meta, flat } })
 }
 
 fn wrong_data() -> Failure {

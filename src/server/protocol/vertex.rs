@@ -75,10 +75,10 @@ struct Predict<'a> {
 fn read(app: &App, body: Bytes) -> Result<Call<bool>, Failure> {
     let body = validate::quote_non_finite(&body);
     let request: Predict<'_> = validate::envelope(&body)?;
-    let endpoint = models::default_endpoint(app);
-    let form = &app.endpoints[endpoint].input;
+    let callee = models::default_callee(app);
+    let form = &app.called(callee).1.input;
     let asked = instances::instances(form, DIALECT, "/instances", request.instances.get())?;
-    Ok(Call { endpoint, payloads: asked.payloads, style: asked.each })
+    Ok(Call { callee, payloads: asked.payloads, style: asked.each })
 }
 
 fn write(endpoint: &Endpoint, results: Vec<Payload>, each: bool) -> Reply {

@@ -26,9 +26,9 @@ impl Protocol for Vetiver {
         let mut routes = Router::new();
         if models::endpoint(app, "predict").is_none() {
             let app = Arc::clone(app);
-            let endpoint = models::default_endpoint(&app);
-            routes = routes
-                .route("/predict", post(async move |request: Request| own::answer(&app, endpoint, request).await));
+            let handler =
+                async move |request: Request| own::answer(&app, Ok(models::default_callee(&app)), request).await;
+            routes = routes.route("/predict", post(handler));
         }
         if models::endpoint(app, "metadata").is_none() {
             routes = routes.route("/metadata", http::page(app, metadata));
@@ -49,7 +49,7 @@ impl Protocol for Vetiver {
 }
 
 fn metadata(app: &App, id: &HeaderValue) -> Response {
-    let metadata = json!({"user": {}, "version": app.service.version, "url": null, "required_pkgs": []});
+    let metadata = json!({"user": {}, "version": app.pools[app.choose()].name(), "url": null, "required_pkgs": []});
     http::json(StatusCode::OK, &metadata, id)
 }
 

@@ -12,7 +12,7 @@ use super::link::WorkerEnds;
 use crate::server::call::Stages;
 use crate::server::contract::{Form, Schema};
 use crate::server::data::{Column, Payload, Table, Tensor, size, width};
-use crate::service::{ColumnType, Data, Endpoint, Service};
+use crate::service::{ColumnType, Data, Endpoint, Service, Version};
 
 /// Bytes of the two lengths that open a frame.
 pub const PREFIX: usize = 8;
@@ -157,15 +157,15 @@ pub enum FrameError {
     Body,
 }
 
-/// Returns the frame that tells a worker what to load.
-pub fn load(service: &Service) -> Vec<u8> {
+/// Returns the frame that tells a worker which version of the service to load.
+pub fn load(service: &Service, version: &Version) -> Vec<u8> {
     let load = Load {
         kind: "load",
         name: &service.name,
-        version: &service.version,
+        version: &version.version,
         file: &service.worker.file,
         entry: &service.worker.entry,
-        artifacts: service.artifacts.iter().map(|(name, asset)| (name.as_str(), asset.path.as_str())).collect(),
+        artifacts: version.artifacts.iter().map(|(name, asset)| (name.as_str(), asset.path.as_str())).collect(),
         datasets: service.datasets.iter().map(|(name, asset)| (name.as_str(), asset.path.as_str())).collect(),
         endpoints: service
             .endpoints

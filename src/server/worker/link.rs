@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
+use super::Name;
 use super::frame::{self, FrameError};
 use super::output::forward;
 
@@ -57,14 +58,14 @@ pub enum Broken {
     Exited(ExitStatus),
 }
 
-/// Makes the pipes of worker number `number`; what comes out of the last two is logged from now on.
-pub fn connect(number: usize) -> io::Result<(Link, WorkerEnds)> {
+/// Makes the pipes of a worker; what comes out of the last two is logged from now on.
+pub fn connect(worker: &Name) -> io::Result<(Link, WorkerEnds)> {
     let (request_reader, request_writer) = io::pipe()?;
     let (reply_reader, reply_writer) = io::pipe()?;
     let (stdout_reader, stdout) = io::pipe()?;
     let (stderr_reader, stderr) = io::pipe()?;
     for (reader, stream) in [(stdout_reader, "stdout"), (stderr_reader, "stderr")] {
-        tokio::spawn(forward(pipe::Receiver::from_owned_fd(reader.into())?, number, stream));
+        tokio::spawn(forward(pipe::Receiver::from_owned_fd(reader.into())?, worker.clone(), stream));
     }
     let requests = pipe::Sender::from_owned_fd(widen(request_writer.into()))?;
     let replies = pipe::Receiver::from_owned_fd(widen(reply_reader.into()))?;

@@ -4,16 +4,17 @@ use serde_json::json;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use crate::server::log::{self, Level};
+use super::Name;
+use crate::server::log::Level;
 
 /// Where a line is cut.
 const MAX_LINE: usize = 64 << 10;
 
 /// Turns a worker's output into log lines. It reads without end, so that a worker that prints never waits.
-pub async fn forward(mut output: pipe::Receiver, worker: usize, stream: &'static str) {
+pub async fn forward(mut output: pipe::Receiver, worker: Name, stream: &'static str) {
     let mut lines = Lines::default();
     let mut block = vec![0; 16 << 10];
-    let mut print = |line: &str| log::line(Level::Info, line, json!({"worker": worker, "stream": stream}));
+    let mut print = |line: &str| worker.log(Level::Info, line, json!({ "stream": stream }));
     while let Ok(length @ 1..) = output.read(&mut block).await {
         lines.feed(&block[..length], &mut print);
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::Name;
 use super::link::{self, Broken, Link};
 use crate::server::init::{Reaper, signal_group};
 use crate::service::Worker;
@@ -33,9 +34,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the worker number `number`.
-    pub fn start(number: usize, worker: &Worker, threads: usize, reaper: &Reaper) -> io::Result<Self> {
-        let (link, ends) = link::connect(number)?;
+    /// Starts a worker.
+    pub fn start(name: &Name, worker: &Worker, threads: usize, reaper: &Reaper) -> io::Result<Self> {
+        let (link, ends) = link::connect(name)?;
         let mut command = command(worker, threads)?;
         command.stdout(ends.stdout).stderr(ends.stderr);
         hand_over(&mut command, ends.requests, ends.replies);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
+use super::Name;
 use super::frame::{self, ErrorKind, Header};
 use super::link::Broken;
 use super::process::Process;
@@ -20,6 +21,7 @@ use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Failure};
 use crate::server::log::{self, Level};
+use crate::server::pool::Pool;
 use crate::server::validate::{check_form, check_values};
 use crate::service::ValidateOutput;
 
@@ -47,26 +49,24 @@ struct Fault {
 }
 
 /// Keeps a worker running until the server stops.
-pub async fn supervise(app: Arc<App>, number: usize) {
+pub async fn supervise(app: Arc<App>, pool: usize, number: usize) {
+    let pool = &app.pools[pool];
+    let name = Name { version: pool.name().into(), number };
     let mut delay = Duration::ZERO;
     while !app.is_stopping() {
-        match template::start(&app, number).await {
+        match template::start(&app, pool, &name).await {
             Ok(mut process) => {
-                log::line(Level::Info, "worker ready", json!({"worker": number}));
-                app.worker_ready();
-                app.metrics.worker_is(number, process.id());
-                let broken = serve(&app, number, &mut process, &mut delay).await;
-                app.worker_gone();
-                app.metrics.worker_is(number, 0);
-                report_end(&app, number, process, &broken).await;
+                name.log(Level::Info, "worker ready", json!({}));
+                pool.worker_ready();
+                pool.metrics.worker_is(number, process.id());
+                let broken = serve(&app, pool, number, &mut process, &mut delay).await;
+                pool.worker_gone();
+                pool.metrics.worker_is(number, 0);
+                report_end(&app, &name, process, &broken).await;
             }
             Err(error) => {
-                log::line(
-                    Level::Error,
-                    "worker failed to start",
-                    json!({"worker": number, "reason": error.to_string()}),
-                );
-                app.worker_failed();
+                name.log(Level::Error, "worker failed to start", json!({"reason": error.to_string()}));
+                pool.worker_failed();
             }
         }
         tokio::time::sleep(delay).await;
@@ -75,21 +75,21 @@ pub async fn supervise(app: Arc<App>, number: usize) {
 }
 
 /// Answers batches until the worker is lost.
-async fn serve(app: &App, number: usize, process: &mut Process, delay: &mut Duration) -> Broken {
+async fn serve(app: &App, pool: &Pool, number: usize, process: &mut Process, delay: &mut Duration) -> Broken {
     loop {
         let batch = tokio::select! {
             biased;
             status = process.exited() => return status.map_or(Broken::Closed, Broken::Exited),
-            batch = app.queue.next(number) => batch,
+            batch = pool.queue.next(number) => batch,
         };
-        if let Err(broken) = answer(app, process, batch).await {
+        if let Err(broken) = answer(app, pool, process, batch).await {
             return broken;
         }
         *delay = Duration::ZERO;
     }
 }
 
-async fn report_end(app: &App, number: usize, mut process: Process, broken: &Broken) {
+async fn report_end(app: &App, name: &Name, mut process: Process, broken: &Broken) {
     process.kill();
     let status = match broken {
         Broken::Exited(status) => Some(*status),
@@ -98,15 +98,15 @@ async fn report_end(app: &App, number: usize, mut process: Process, broken: &Bro
     if !app.is_stopping() {
         let status = status.map(|status| status.to_string());
         let reason = broken.to_string();
-        log::line(Level::Error, "worker lost", json!({"worker": number, "reason": reason, "exit": status}));
+        name.log(Level::Error, "worker lost", json!({"reason": reason, "exit": status}));
     }
 }
 
 /// Calls the model with a batch, and with parts of it where the whole fails.
-async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result<(), Broken> {
+async fn answer(app: &App, pool: &Pool, process: &mut Process, batch: Vec<Request>) -> Result<(), Broken> {
     let now = Instant::now();
     for request in &batch {
-        app.metrics.waited(request.endpoint, now - request.arrived);
+        pool.metrics.waited(request.endpoint, now - request.arrived);
     }
     let mut pending = vec![batch];
     while let Some(mut batch) = pending.pop() {
@@ -114,17 +114,17 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
         if batch.is_empty() {
             continue;
         }
-        match call(app, process, &batch).await {
+        match call(app, pool, process, &batch).await {
             Ok(Ok(served)) => deliver(batch, served),
             Ok(Err(_)) if batch.len() > 1 => {
                 pending.push(batch.split_off(batch.len() / 2));
                 pending.push(batch);
             }
-            Ok(Err(fault)) => refuse(app, batch, &fault),
+            Ok(Err(fault)) => refuse(app, pool, batch, &fault),
             Err(broken) => {
-                give_back(app, batch, &broken);
+                give_back(pool, batch, &broken);
                 for batch in pending {
-                    app.queue.retry(batch);
+                    pool.queue.retry(batch);
                 }
                 return Err(broken);
             }
@@ -133,7 +133,12 @@ async fn answer(app: &App, process: &mut Process, batch: Vec<Request>) -> Result
     Ok(())
 }
 
-async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Result<Served, Fault>, Broken> {
+async fn call(
+    app: &App,
+    pool: &Pool,
+    process: &mut Process,
+    batch: &[Request],
+) -> Result<Result<Served, Fault>, Broken> {
     let number = batch[0].endpoint;
     let endpoint = &app.endpoints[number];
     let start = Instant::now();
@@ -143,9 +148,9 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     let (count, took) = (parts.iter().map(|part| part.rows()).sum(), start.elapsed());
     let reply = reply.flatten().map(frame::header);
     let succeeded = matches!(reply, Ok(Ok((Header::Result { .. }, _))));
-    app.queue.called(number, count, took, succeeded);
+    pool.queue.called(number, count, took, succeeded);
     let reply = reply??;
-    app.metrics.called(number, count, took);
+    pool.metrics.called(number, count, took);
     let (rows, shape, stages, body) = match reply {
         (Header::Result { rows, shape, stages }, body) => (rows, shape, stages.map(Stages::from), body),
         (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
@@ -153,7 +158,7 @@ async fn call(app: &App, process: &mut Process, batch: &[Request]) -> Result<Res
     };
     let result = frame::result(&endpoint.output, rows, shape, body)?;
     if let Some(stages) = stages {
-        app.metrics.staged(number, stages);
+        pool.metrics.staged(number, stages);
     }
     let expected = endpoint.batch.then_some(count);
     Ok(match check_form(&endpoint.output, &result, expected).and_then(|()| judge(endpoint, &result)) {
@@ -200,12 +205,12 @@ fn deliver(batch: Vec<Request>, served: Served) {
     }
 }
 
-fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
+fn refuse(app: &App, pool: &Pool, batch: Vec<Request>, fault: &Fault) {
     for request in batch {
         let level = if fault.failure.code == Code::InvalidInput { Level::Debug } else { Level::Error };
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
-        let line = json!({"endpoint": endpoint, "code": code, "reason": fault.reason,
+        let line = json!({"endpoint": endpoint, "version": pool.name(), "code": code, "reason": fault.reason,
             "request_id": request.origin.request_id(), "trace_id": request.origin.trace_id()});
         log::line(level, "call failed", line);
         request.refuse(fault.failure.clone());
@@ -214,10 +219,10 @@ fn refuse(app: &App, batch: Vec<Request>, fault: &Fault) {
 
 /// Decides what becomes of the requests that a worker was lost with. Of several, most are innocent: each gets another
 /// chance alone. One that was alone is to blame.
-fn give_back(app: &App, batch: Vec<Request>, broken: &Broken) {
+fn give_back(pool: &Pool, batch: Vec<Request>, broken: &Broken) {
     let failure = match broken {
         Broken::TimedOut => Failure::new(Code::Timeout, "the model did not answer in time"),
-        _ if batch.len() > 1 => return app.queue.retry(batch),
+        _ if batch.len() > 1 => return pool.queue.retry(batch),
         _ => Failure::new(Code::WorkerDied, "the model's process ended during the call"),
     };
     for request in batch {

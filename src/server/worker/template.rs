@@ -12,11 +12,13 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use super::Name;
 use super::frame::{self, Header};
 use super::link::{self, Broken};
 use super::process::Process;
 use crate::server::app::App;
-use crate::server::log::{self, Level};
+use crate::server::log::Level;
+use crate::server::pool::Pool;
 
 /// The template's number in the log, where workers count from 1.
 const NUMBER: usize = 0;
@@ -59,7 +61,7 @@ impl Template {
     }
 
     /// Returns a forked worker; `None` where they are not to be forked.
-    async fn fork(&self, app: &App, number: usize) -> Result<Option<Process>, StartError> {
+    async fn fork(&self, app: &App, pool: &Pool, name: &Name) -> Result<Option<Process>, StartError> {
         let mut kept = self.process.lock().await;
         // What another worker met with counts for all.
         if !self.is_wanted() {
@@ -68,9 +70,9 @@ impl Template {
         let running = kept.take().filter(|template| !template.has_ended());
         let mut template = match running {
             Some(template) => template,
-            None => load(app, NUMBER).await?,
+            None => load(app, pool, &Name { number: NUMBER, ..name.clone() }).await?,
         };
-        let forked = timeout(patience(app), self.ask(app, &mut template, number)).await;
+        let forked = timeout(patience(app), self.ask(app, &mut template, name)).await;
         match forked.map_err(|_| Broken::TimedOut)? {
             Ok(worker) => {
                 *kept = Some(template);
@@ -78,7 +80,7 @@ impl Template {
             }
             // The template ends here, and with it what it has forked.
             Err(StartError::Fork(reason)) if !self.insists => {
-                log::line(Level::Warn, "every worker loads the model by itself", json!({ "reason": reason }));
+                name.log(Level::Warn, "every worker loads the model by itself", json!({ "reason": reason }));
                 self.wanted.store(false, Ordering::Relaxed);
                 Ok(None)
             }
@@ -86,8 +88,8 @@ impl Template {
         }
     }
 
-    async fn ask(&self, app: &App, template: &mut Process, number: usize) -> Result<Process, StartError> {
-        let (mut link, ends) = link::connect(number).map_err(StartError::Spawn)?;
+    async fn ask(&self, app: &App, template: &mut Process, name: &Name) -> Result<Process, StartError> {
+        let (mut link, ends) = link::connect(name).map_err(StartError::Spawn)?;
         let reply = template.exchange(&frame::fork(&ends)).await?;
         match frame::header(reply).map_err(Broken::from)? {
             (Header::Forked { left }, _) if left.is_empty() || self.insists => {}
@@ -108,22 +110,21 @@ impl Template {
     }
 }
 
-/// Returns worker number `number` with the model loaded.
-pub async fn start(app: &App, number: usize) -> Result<Process, StartError> {
-    app.metrics.worker_started();
-    if app.template.is_wanted()
-        && let Some(worker) = app.template.fork(app, number).await?
+/// Returns a worker of the pool with the model loaded.
+pub async fn start(app: &App, pool: &Pool, name: &Name) -> Result<Process, StartError> {
+    pool.metrics.worker_started();
+    if pool.template.is_wanted()
+        && let Some(worker) = pool.template.fork(app, pool, name).await?
     {
         return Ok(worker);
     }
-    load(app, number).await
+    load(app, pool, name).await
 }
 
 /// Starts a process and lets it load the model.
-async fn load(app: &App, number: usize) -> Result<Process, StartError> {
-    let mut process =
-        Process::start(number, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
-    let load = frame::load(&app.service);
+async fn load(app: &App, pool: &Pool, name: &Name) -> Result<Process, StartError> {
+    let mut process = Process::start(name, &app.service.worker, app.threads, &app.reaper).map_err(StartError::Spawn)?;
+    let load = frame::load(&app.service, &pool.version);
     let answered = timeout(patience(app), process.exchange(&load)).await.map_err(|_| Broken::TimedOut)?;
     let reply = match answered.map(<[u8]>::to_vec) {
         Ok(reply) => reply,

@@ -53,11 +53,18 @@ impl Registry {
         format!("{}/{image}", self.address)
     }
 
-    /// Returns the digests of the blobs that one repository has.
+    /// Returns how many bytes a blob has, by the hex digits of its digest.
+    pub fn size(&self, blob: &str) -> u64 {
+        let path = format!("data/docker/registry/v2/blobs/sha256/{}/{blob}/data", &blob[..2]);
+        fs::metadata(self.folder.join(path)).unwrap().len()
+    }
+
+    /// Returns the digests of the blobs that one repository has; none before it is there.
     pub fn blobs(&self, repository: &str) -> Vec<String> {
         let path = format!("data/docker/registry/v2/repositories/{repository}/_layers/sha256");
         let mut blobs: Vec<_> = fs::read_dir(self.folder.join(path))
-            .unwrap()
+            .into_iter()
+            .flatten()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         blobs.sort();

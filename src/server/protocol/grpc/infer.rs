@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use super::frame;
-use super::message::{Contents, InferRequest, InferResponse, ParameterValue, RequestedOutput, Tensor};
+use super::message::{self, Contents, InferRequest, InferResponse, ParameterValue, RequestedOutput, Tensor};
 use crate::server::app::App;
 use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
@@ -39,16 +39,14 @@ pub(super) fn read(app: &App, body: Bytes) -> Result<Call<Style>, Failure> {
     let message = frame::only(body)?;
     check_counts(message.clone())?;
     let request: InferRequest = frame::decode(message)?;
-    let endpoint = models::find(app, &request.model_name)?;
-    if !request.model_version.is_empty() {
-        models::check_version(app, &request.model_version)?;
-    }
+    let callee = models::find(app, &request.model_name, message::asked(&request.model_version))?;
+    let (pool, endpoint) = app.called(callee);
     let raw = !request.raw_contents.is_empty();
-    let payloads = tensor_inputs::payloads(&app.endpoints[endpoint], given(request.inputs, request.raw_contents)?)?;
+    let payloads = tensor_inputs::payloads(endpoint, given(request.inputs, request.raw_contents)?)?;
     let outputs: Vec<Wanted> = request.outputs.into_iter().map(Wanted::from).collect();
-    tensor_outputs::check_wanted(&app.endpoints[endpoint], &outputs)?;
-    let (model_name, version) = (request.model_name, app.service.version.clone());
-    Ok(Call { endpoint, payloads, style: Style { model_name, id: request.id, outputs, raw, version } })
+    tensor_outputs::check_wanted(endpoint, &outputs)?;
+    let (model_name, version) = (request.model_name, pool.name().to_owned());
+    Ok(Call { callee, payloads, style: Style { model_name, id: request.id, outputs, raw, version } })
 }
 
 /// Walks the message's fields without building anything.

@@ -26,6 +26,18 @@ pub(super) struct Model {
     pub(super) version: String,
 }
 
+impl Model {
+    /// Returns the version that is asked for.
+    pub(super) fn asked_version(&self) -> Option<&str> {
+        asked(&self.version)
+    }
+}
+
+/// Returns a version unless any will do.
+pub(super) fn asked(version: &str) -> Option<&str> {
+    Some(version).filter(|version| !version.is_empty())
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ServerMetadata {
     #[prost(string, tag = "1")]

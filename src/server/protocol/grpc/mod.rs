@@ -96,7 +96,7 @@ where
 /// Reads the one message of a request.
 async fn question<M: Message + Default>(app: &App, headers: &HeaderMap, body: Body) -> Result<M, Failure> {
     check_headers(headers)?;
-    let body = http::read_body(app, headers, body, Instant::now() + app.timeout()).await?;
+    let (body, _room) = http::read_body(app, headers, body, Instant::now() + app.timeout()).await?;
     frame::decode(frame::only(body)?)
 }
 
@@ -108,17 +108,10 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-/// Finds the endpoint of a model's name and version.
-fn find(app: &App, model: &Model) -> Result<usize, Failure> {
-    let endpoint = models::find(app, &model.name)?;
-    if !model.version.is_empty() {
-        models::check_version(app, &model.version)?;
-    }
-    Ok(endpoint)
-}
-
+/// A model is ready once all its versions are; one that is named is by itself.
 fn model_ready(app: &App, model: Model) -> Result<Answer, Failure> {
-    find(app, &model).map(|_| Answer { yes: app.is_ready() })
+    let callee = models::find(app, &model.name, model.asked_version())?;
+    Ok(Answer { yes: models::is_ready(app, model.asked_version().is_some(), callee) })
 }
 
 fn server() -> ServerMetadata {
@@ -127,7 +120,7 @@ fn server() -> ServerMetadata {
 }
 
 fn metadata(app: &App, model: Model) -> Result<ModelMetadata, Failure> {
-    let endpoint = &app.endpoints[find(app, &model)?];
+    let (_, endpoint) = app.called(models::find(app, &model.name, model.asked_version())?);
     let tensor = |tensor: &Described<'_>| TensorMetadata {
         name: tensor.name.to_owned(),
         datatype: tensors::datatype(tensor.kind).to_owned(),
@@ -135,7 +128,7 @@ fn metadata(app: &App, model: Model) -> Result<ModelMetadata, Failure> {
     };
     Ok(ModelMetadata {
         name: model.name,
-        versions: vec![app.service.version.clone()],
+        versions: app.pools.iter().map(|pool| pool.name().to_owned()).collect(),
         platform: format!("mlpack_{}", app.service.worker.language),
         inputs: tensors::describe(&endpoint.input, tensors::INPUT).iter().map(tensor).collect(),
         outputs: tensors::describe(&endpoint.output, tensors::OUTPUT).iter().map(tensor).collect(),
@@ -144,20 +137,18 @@ fn metadata(app: &App, model: Model) -> Result<ModelMetadata, Failure> {
 
 /// The repository's index (Triton's model repository extension).
 fn index(app: &App, asked: IndexRequest) -> Index {
-    let state = if app.is_ready() { "READY" } else { "UNAVAILABLE" };
-    let model = |name: &str| IndexEntry {
+    let entry = |(name, version, state): (&str, &str, &str)| IndexEntry {
         name: name.to_owned(),
-        version: app.service.version.clone(),
+        version: version.to_owned(),
         state: state.to_owned(),
         reason: String::new(),
     };
-    let wanted = app.is_ready() || !asked.ready;
-    Index { models: models::names(app).into_iter().filter(|_| wanted).map(model).collect() }
+    Index { models: models::states(app, asked.ready).map(entry).collect() }
 }
 
 /// Returns how a service or model is; `None` where there is none of the name.
 fn health(app: &App, service: &str) -> Option<i32> {
-    let known = matches!(service, "" | INFERENCE) || models::find(app, service).is_ok();
+    let known = matches!(service, "" | INFERENCE) || models::find_endpoint(app, service).is_ok();
     known.then(|| if app.is_ready() { SERVING } else { NOT_SERVING })
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::path::Verb;
 use super::predict::signature;
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form, Schema};
 use crate::server::data::{Payload, Table};
 use crate::server::exchange::{Call, Reply};
@@ -31,11 +31,12 @@ struct Classify<'a> {
 }
 
 /// Reads a request.
-pub(super) fn read(app: &App, endpoint: usize, verb: Verb, body: Bytes) -> Result<Call<Verb>, Failure> {
+pub(super) fn read(app: &App, callee: Callee, verb: Verb, body: Bytes) -> Result<Call<Verb>, Failure> {
     let body = validate::quote_non_finite(&body);
     let request: Classify<'_> = validate::envelope(&body)?;
-    let endpoint = signature(app, endpoint, request.signature_name.as_deref())?;
-    let (Form::Table(schema), true) = (&app.endpoints[endpoint].input, gives(&app.endpoints[endpoint], verb)) else {
+    let callee = signature(app, callee, request.signature_name.as_deref())?;
+    let (_, endpoint) = app.called(callee);
+    let (Form::Table(schema), true) = (&endpoint.input, gives(endpoint, verb)) else {
         return Err(Failure::new(Code::InvalidInput, "the model does not give results of this form"));
     };
     let reader = TableReader::new(schema, DIALECT);
@@ -44,7 +45,7 @@ pub(super) fn read(app: &App, endpoint: usize, verb: Verb, body: Bytes) -> Resul
     } else {
         reader.rows("/examples", &merge(&request)?, None)?
     };
-    Ok(Call { endpoint, payloads: vec![Payload::Table(table)], style: verb })
+    Ok(Call { callee, payloads: vec![Payload::Table(table)], style: verb })
 }
 
 /// Bytes that examples may have once the common features stand in each: a short body must not become a long one.

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use self::path::{Target, Verb};
 use super::{Protocol, models};
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::exchange::{Exchange, Speaker};
 use crate::server::failure::{Code, Failure};
 use crate::server::http;
@@ -62,37 +62,37 @@ fn page(app: &App, path: &str, headers: &HeaderMap) -> Response {
 }
 
 fn about(app: &App, target: &Target<'_>) -> Result<Value, Failure> {
-    let endpoint = find(app, target)?;
+    let callee = find(app, target)?;
     match target.verb {
         None => {
             let mut status = json!({});
+            let ready = models::is_ready(app, target.names_version(), callee);
             if is_on(app, service::Protocol::Kserve) {
-                if !app.is_ready() && !is_on(app, service::Protocol::Tensorflow) {
+                if !ready && !is_on(app, service::Protocol::Tensorflow) {
                     return Err(Failure::new(Code::NotReady, "no worker is ready"));
                 }
-                status = json!({"name": target.model, "ready": app.is_ready()});
+                status = json!({"name": target.model, "ready": ready});
             }
             if is_on(app, service::Protocol::Tensorflow) {
-                status["model_version_status"] = signature::status(app);
+                let asked = target.names_version().then_some(callee.pool);
+                status["model_version_status"] = signature::status(app, asked);
             }
             Ok(status)
         }
         Some(Verb::Metadata) if is_on(app, service::Protocol::Tensorflow) => {
-            Ok(signature::metadata(app, target.model, endpoint))
+            Ok(signature::metadata(app, target.model, callee))
         }
         Some(Verb::Metadata) => Err(Failure::new(Code::NotFound, "there is nothing at this path")),
         Some(_) => Err(Failure::new(Code::MethodNotAllowed, "this path takes POST")),
     }
 }
 
-/// Finds the endpoint of a path, and makes sure that it names the version there is.
-fn find(app: &App, target: &Target<'_>) -> Result<usize, Failure> {
-    let endpoint = models::find(app, target.model)?;
-    target.version.map_or(Ok(()), |version| models::check_version(app, version))?;
+/// Finds the endpoint and the version of a path.
+fn find(app: &App, target: &Target<'_>) -> Result<Callee, Failure> {
+    let callee = models::find(app, target.model, target.version)?;
     match target.label {
-        // There is one version, which is both.
-        None | Some("stable" | "latest") => Ok(endpoint),
-        Some(_) => Err(Failure::new(Code::NotFound, "the model does not have this label")),
+        Some(label) => Ok(Callee { pool: app.find_label(label)?, ..callee }),
+        None => Ok(callee),
     }
 }
 
@@ -101,31 +101,32 @@ async fn call(app: &Arc<App>, path: &str, request: Request) -> Response {
     let kserve = target.as_ref().is_ok_and(Target::is_kserve) && is_on(app, service::Protocol::Kserve);
     let mut exchange = Exchange::new(app, if kserve { &KSERVE } else { &TENSORFLOW }, request);
     let answer = match target.and_then(|target| Ok((find(app, &target)?, target))) {
-        Ok((endpoint, target)) => {
-            exchange.endpoint = Some(endpoint);
-            answer(app, &mut exchange, &target, endpoint).await
+        Ok((callee, target)) => {
+            exchange.callee = Some(callee);
+            answer(app, &mut exchange, &target, callee).await
         }
         Err(failure) => Err(failure),
     };
     exchange.finish(answer)
 }
 
-async fn answer(app: &App, exchange: &mut Exchange, target: &Target<'_>, endpoint: usize) -> Result<Response, Failure> {
+async fn answer(app: &App, exchange: &mut Exchange, target: &Target<'_>, callee: Callee) -> Result<Response, Failure> {
     let (kserve, tensorflow) = (is_on(app, service::Protocol::Kserve), is_on(app, service::Protocol::Tensorflow));
     match target.verb {
         Some(Verb::Predict) => {
-            let read = move |app: &App, body| predict::read(app, endpoint, tensorflow, body);
+            let read = move |app: &App, body| predict::read(app, callee, tensorflow, body);
             exchange.run(read, predict::write).await
         }
         Some(Verb::Explain) if kserve => {
             let named = models::endpoint(app, "explain");
             let endpoint = named.ok_or_else(|| Failure::new(Code::NotFound, "the model has no endpoint `explain`"))?;
-            let read = move |app: &App, body| predict::read_explain(app, endpoint, body);
+            let callee = Callee { endpoint, ..callee };
+            let read = move |app: &App, body| predict::read_explain(app, callee, body);
             exchange.run(read, predict::write).await
         }
         Some(verb @ (Verb::Classify | Verb::Regress)) if tensorflow => {
-            let endpoint = models::for_task(app, target.model, verb.task())?;
-            exchange.run(move |app, body| classify::read(app, endpoint, verb, body), classify::write).await
+            let callee = models::for_task(app, target.model, callee, verb.task());
+            exchange.run(move |app, body| classify::read(app, callee, verb, body), classify::write).await
         }
         None | Some(Verb::Metadata) => Err(Failure::new(Code::MethodNotAllowed, "this path takes GET")),
         Some(_) => Err(Failure::new(Code::NotFound, "there is nothing at this path")),

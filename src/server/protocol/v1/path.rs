@@ -38,10 +38,15 @@ impl Verb {
 }
 
 impl Target<'_> {
+    /// Returns whether it asks for a version in particular.
+    pub(super) fn names_version(&self) -> bool {
+        self.version.is_some() || self.label.is_some()
+    }
+
     /// Returns whether KServe's clients may have written the path.
     pub(super) fn is_kserve(&self) -> bool {
         let verb = !matches!(self.verb, Some(Verb::Classify | Verb::Regress));
-        verb && self.version.is_none() && self.label.is_none()
+        verb && !self.names_version()
     }
 }
 

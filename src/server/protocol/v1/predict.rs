@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
 use crate::server::exchange::{Call, Reply};
@@ -41,11 +41,11 @@ struct Predict<'a> {
 }
 
 /// Reads a request; `by_column` says whether `inputs` is TensorFlow Serving's, which is answered by column.
-pub(super) fn read(app: &App, endpoint: usize, by_column: bool, body: Bytes) -> Result<Call<Style>, Failure> {
+pub(super) fn read(app: &App, callee: Callee, by_column: bool, body: Bytes) -> Result<Call<Style>, Failure> {
     let body = validate::quote_non_finite(&body);
     let request: Predict<'_> = validate::envelope(&body)?;
-    let endpoint = signature(app, endpoint, request.signature_name.as_deref())?;
-    let form = &app.endpoints[endpoint].input;
+    let callee = signature(app, callee, request.signature_name.as_deref())?;
+    let form = &app.called(callee).1.input;
     let (asked, member) = match (request.instances, request.inputs) {
         (Some(rows), None) => (instances::instances(form, DIALECT, "/instances", rows.get())?, Member::Predictions),
         (None, Some(inputs)) if by_column => {
@@ -54,23 +54,23 @@ pub(super) fn read(app: &App, endpoint: usize, by_column: bool, body: Bytes) -> 
         (None, Some(rows)) => (instances::instances(form, DIALECT, "/inputs", rows.get())?, Member::Predictions),
         _ => return Err(instances::invalid("", "must have `instances` or `inputs`, one of the two")),
     };
-    Ok(Call { endpoint, payloads: asked.payloads, style: Style { member, each: asked.each } })
+    Ok(Call { callee, payloads: asked.payloads, style: Style { member, each: asked.each } })
 }
 
 /// Reads a request for an explanation, which has the form of a prediction's.
-pub(super) fn read_explain(app: &App, endpoint: usize, body: Bytes) -> Result<Call<Style>, Failure> {
-    let mut call = read(app, endpoint, false, body)?;
+pub(super) fn read_explain(app: &App, callee: Callee, body: Bytes) -> Result<Call<Style>, Failure> {
+    let mut call = read(app, callee, false, body)?;
     call.style.member = Member::Explanations;
     Ok(call)
 }
 
 /// Finds the endpoint that a signature names.
-pub(super) fn signature(app: &App, default: usize, name: Option<&str>) -> Result<usize, Failure> {
+pub(super) fn signature(app: &App, default: Callee, name: Option<&str>) -> Result<Callee, Failure> {
     match name {
         None | Some("" | DEFAULT_SIGNATURE) => Ok(default),
         Some(name) => {
             let unknown = || Failure::new(Code::InvalidInput, "the model has no signature of this name");
-            models::endpoint(app, name).ok_or_else(unknown)
+            models::endpoint(app, name).map(|endpoint| Callee { endpoint, ..default }).ok_or_else(unknown)
         }
     }
 }

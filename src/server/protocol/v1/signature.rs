@@ -2,25 +2,31 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::contract::Endpoint;
 use crate::server::protocol::models;
 use crate::server::protocol::tensors::{self, Described, Kind};
 use crate::service::Dtype;
 
-/// Returns the state of the one version there is.
-pub(super) fn status(app: &App) -> Value {
-    let state = if app.is_ready() { "AVAILABLE" } else { "LOADING" };
-    json!([{"version": models::number(app), "state": state, "status": {"error_code": "OK", "error_message": ""}}])
+/// Returns the state of the version asked for, or of all, latest first. Versions are whole numbers here: each stands for the latest
+/// version that begins with it.
+pub(super) fn status(app: &App, asked: Option<usize>) -> Value {
+    let versions = asked.map_or_else(|| models::numbers(app), |pool| vec![(app.pools[pool].number(), pool)]);
+    let status = |(number, pool): (&str, usize)| {
+        let state = if app.serves(pool) { "AVAILABLE" } else { "LOADING" };
+        json!({"version": number, "state": state, "status": {"error_code": "OK", "error_message": ""}})
+    };
+    versions.into_iter().map(status).collect()
 }
 
 /// Returns a model's metadata.
-pub(super) fn metadata(app: &App, model: &str, endpoint: usize) -> Value {
+pub(super) fn metadata(app: &App, model: &str, callee: Callee) -> Value {
     let mut signatures: Map<String, Value> =
         app.endpoints.iter().map(|endpoint| (endpoint.name.clone(), signature(endpoint))).collect();
-    signatures.insert("serving_default".to_owned(), signature(&app.endpoints[endpoint]));
+    let (pool, endpoint) = app.called(callee);
+    signatures.insert("serving_default".to_owned(), signature(endpoint));
     json!({
-        "model_spec": {"name": model, "signature_name": "", "version": models::number(app)},
+        "model_spec": {"name": model, "signature_name": "", "version": pool.number()},
         "metadata": {"signature_def": {"signature_def": signatures}},
     })
 }

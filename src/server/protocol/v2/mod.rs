@@ -19,10 +19,11 @@ use serde_json::{Value, json};
 
 use super::tensors::{self, Described};
 use super::{Protocol, models};
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::exchange::{Exchange, Speaker};
 use crate::server::failure::Failure;
 use crate::server::http;
+use crate::server::pool::Pool;
 use crate::service;
 
 /// See the module.
@@ -51,7 +52,8 @@ impl Protocol for V2 {
     }
 
     fn health(&self, app: &Arc<App>) -> Router {
-        let ready = |app: &App, id: &HeaderValue| http::json(status(app), &json!({"ready": app.is_ready()}), id);
+        let ready =
+            |app: &App, id: &HeaderValue| http::json(status(app.is_ready()), &json!({"ready": app.is_ready()}), id);
         let live = |_: &App, id: &HeaderValue| http::json(StatusCode::OK, &json!({"live": true}), id);
         Router::new().route("/v2/health/live", http::page(app, live)).route("/v2/health/ready", http::page(app, ready))
     }
@@ -61,8 +63,8 @@ impl Protocol for V2 {
     }
 }
 
-fn status(app: &App) -> StatusCode {
-    if app.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+fn status(ready: bool) -> StatusCode {
+    if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 fn failure(failure: &Failure, id: &HeaderValue) -> Response {
@@ -77,21 +79,20 @@ fn server(_: &App, id: &HeaderValue) -> Response {
 
 type Parameters = Path<BTreeMap<String, String>>;
 
-/// Finds the endpoint that a path's model and version stand for.
-fn find(app: &App, parameters: &BTreeMap<String, String>) -> Result<usize, Failure> {
-    let endpoint = models::find(app, parameters.get("model").map_or("", String::as_str))?;
-    parameters.get("version").map_or(Ok(()), |version| models::check_version(app, version))?;
-    Ok(endpoint)
+/// Finds what a path's model and version stand for.
+fn find(app: &App, parameters: &BTreeMap<String, String>) -> Result<Callee, Failure> {
+    let version = parameters.get("version").map(String::as_str);
+    models::find(app, parameters.get("model").map_or("", String::as_str), version)
 }
 
-/// Makes a page about one model; it gets the model's name and endpoint.
-fn about(app: &Arc<App>, page: fn(&App, &str, usize) -> (StatusCode, Value)) -> MethodRouter {
+/// Makes a page about one model; it gets the path's parameters and what they stand for.
+fn about(app: &Arc<App>, page: fn(&App, &BTreeMap<String, String>, Callee) -> (StatusCode, Value)) -> MethodRouter {
     let app = Arc::clone(app);
     get(async move |Path(parameters): Parameters, headers: HeaderMap| {
         let id = http::request_id(&headers);
         let response = match find(&app, &parameters) {
-            Ok(endpoint) => {
-                let (status, page) = page(&app, &parameters["model"], endpoint);
+            Ok(callee) => {
+                let (status, page) = page(&app, &parameters, callee);
                 http::json(status, &page, &id)
             }
             Err(error) => failure(&error, &id),
@@ -100,12 +101,14 @@ fn about(app: &Arc<App>, page: fn(&App, &str, usize) -> (StatusCode, Value)) -> 
     })
 }
 
-fn model_ready(app: &App, model: &str, _: usize) -> (StatusCode, Value) {
-    (status(app), json!({"name": model, "ready": app.is_ready()}))
+/// A model is ready once all its versions are; one that the path names is by itself.
+fn model_ready(app: &App, parameters: &BTreeMap<String, String>, callee: Callee) -> (StatusCode, Value) {
+    let ready = models::is_ready(app, parameters.contains_key("version"), callee);
+    (status(ready), json!({"name": parameters["model"], "ready": ready}))
 }
 
-fn metadata(app: &App, model: &str, endpoint: usize) -> (StatusCode, Value) {
-    let endpoint = &app.endpoints[endpoint];
+fn metadata(app: &App, parameters: &BTreeMap<String, String>, callee: Callee) -> (StatusCode, Value) {
+    let (_, endpoint) = app.called(callee);
     let described = |tensors: Vec<Described<'_>>| -> Vec<Value> {
         let tensor = |tensor: &Described<'_>| {
             let shape: Vec<i64> = tensor.shape.iter().map(|length| length.map_or(-1, |length| length as i64)).collect();
@@ -114,8 +117,8 @@ fn metadata(app: &App, model: &str, endpoint: usize) -> (StatusCode, Value) {
         tensors.iter().map(tensor).collect()
     };
     let metadata = json!({
-        "name": model,
-        "versions": [app.service.version],
+        "name": parameters["model"],
+        "versions": app.pools.iter().map(Pool::name).collect::<Vec<_>>(),
         "platform": format!("mlpack_{}", app.service.worker.language),
         "inputs": described(tensors::describe(&endpoint.input, tensors::INPUT)),
         "outputs": described(tensors::describe(&endpoint.output, tensors::OUTPUT)),
@@ -138,10 +141,9 @@ fn index(app: &Arc<App>) -> MethodRouter {
 }
 
 fn models_with_state(app: &App, only_ready: bool) -> Value {
-    let state = if app.is_ready() { "READY" } else { "UNAVAILABLE" };
-    let model = |name: &str| json!({"name": name, "version": app.service.version, "state": state, "reason": ""});
-    let wanted = app.is_ready() || !only_ready;
-    models::names(app).into_iter().filter(|_| wanted).map(model).collect()
+    models::states(app, only_ready)
+        .map(|(name, version, state)| json!({"name": name, "version": version, "state": state, "reason": ""}))
+        .collect()
 }
 
 fn infer(app: &Arc<App>) -> MethodRouter {
@@ -149,10 +151,11 @@ fn infer(app: &Arc<App>) -> MethodRouter {
     post(async move |Path(parameters): Parameters, request: Request| {
         let mut exchange = Exchange::new(&app, &SPEAKER, request);
         let answer = match prepare(&app, &parameters, exchange.headers()) {
-            Ok((endpoint, json_length)) => {
-                exchange.endpoint = Some(endpoint);
-                let model = response::Model { name: parameters["model"].clone(), version: app.service.version.clone() };
-                let read = move |app: &App, body| request::read(app, endpoint, body, json_length);
+            Ok((callee, json_length)) => {
+                exchange.callee = Some(callee);
+                let version = app.called(callee).0.name().to_owned();
+                let model = response::Model { name: parameters["model"].clone(), version };
+                let read = move |app: &App, body| request::read(app, callee, body, json_length);
                 exchange
                     .run(read, move |endpoint, results, style| response::write(endpoint, &results, &style, &model))
                     .await
@@ -163,15 +166,15 @@ fn infer(app: &Arc<App>) -> MethodRouter {
     })
 }
 
-/// Finds the endpoint, and how long the JSON part of the body is where it has others.
+/// Finds what is called, and how long the JSON part of the body is where it has others.
 fn prepare(
     app: &App,
     parameters: &BTreeMap<String, String>,
     headers: &HeaderMap,
-) -> Result<(usize, Option<usize>), Failure> {
-    let endpoint = find(app, parameters)?;
-    let Some(length) = headers.get(JSON_LENGTH) else { return Ok((endpoint, None)) };
+) -> Result<(Callee, Option<usize>), Failure> {
+    let callee = find(app, parameters)?;
+    let Some(length) = headers.get(JSON_LENGTH) else { return Ok((callee, None)) };
     let length = length.to_str().ok().and_then(|length| length.parse().ok());
     let length = length.ok_or_else(|| request::malformed(format!("`{JSON_LENGTH}` must be a number")))?;
-    Ok((endpoint, Some(length)))
+    Ok((callee, Some(length)))
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::exchange::Call;
 use crate::server::failure::{Code, Failure};
 use crate::server::protocol::instances::invalid;
@@ -81,19 +81,19 @@ pub(super) fn malformed(message: String) -> Failure {
 }
 
 /// Reads a body whose first `json_length` bytes are JSON; all are where that is not said.
-pub(super) fn read(app: &App, number: usize, body: Bytes, json_length: Option<usize>) -> Result<Call<Style>, Failure> {
+pub(super) fn read(app: &App, callee: Callee, body: Bytes, json_length: Option<usize>) -> Result<Call<Style>, Failure> {
     let length = json_length.unwrap_or(body.len());
     if length > body.len() {
         return Err(malformed(format!("`{}` is more than the body has", super::JSON_LENGTH)));
     }
-    let endpoint = &app.endpoints[number];
+    let (_, endpoint) = app.called(callee);
     let text = validate::quote_non_finite(&body[..length]);
     let Infer { id, parameters, inputs, outputs } = validate::envelope(&text)?;
     let payloads = tensor_inputs::payloads(endpoint, given(inputs, body.slice(length..))?)?;
     let binary = parameters.unwrap_or_default().binary_data_output;
     let outputs: Vec<Wanted> = outputs.unwrap_or_default().into_iter().map(Wanted::from).collect();
     tensor_outputs::check_wanted(endpoint, &outputs)?;
-    Ok(Call { endpoint: number, payloads, style: Style { id, outputs, binary } })
+    Ok(Call { callee, payloads, style: Style { id, outputs, binary } })
 }
 
 /// Finds the elements of every tensor; those sent as bytes follow each other in `rest`.

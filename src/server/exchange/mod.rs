@@ -1,5 +1,8 @@
 //! One request on its way through the server, the same for every protocol: its body is read, the model called, the answer
-//! written, counted and logged. What the body and the answer look like is the protocol's own matter.
+//! written, counted and logged. What the body and the answer look like is the protocol's own matter; what the log and traces say
+//! of it stands in [`record`].
+
+mod record;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,28 +13,26 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::time::Instant;
 
-use super::app::{App, Running};
-use super::auth::Caller;
-use super::call::{self, Source, Sources, Stages};
+use super::app::{App, Callee, Running};
+use super::bodies::Room;
+use super::call::{self, Source, Sources};
 use super::contract::Endpoint;
 use super::data::Payload;
 use super::failure::{Code, Failure};
+use super::http;
 use super::log::{self, Level};
 use super::trace::Origin;
 use super::trace::context::Context;
-use super::trace::otlp::{Attribute, Kind, Span};
-use super::{http, metrics};
 use crate::service::Protocol;
 
-/// The longest path that is logged whole, in bytes.
-const MAX_PATH: usize = 512;
 /// What the cache did (RFC 9211).
 pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// The failure that the fallback stands in for.
 pub const FALLBACK: HeaderName = HeaderName::from_static("x-mlpack-fallback");
+/// The version of the model that answered, where there are several.
+pub const VERSION: HeaderName = HeaderName::from_static("x-mlpack-version");
 
 /// Who speaks: how requests are counted, and how failures are written.
 pub struct Speaker {
@@ -43,8 +44,8 @@ pub struct Speaker {
 
 /// What a request asks for.
 pub struct Call<S> {
-    /// Which endpoint to call.
-    pub endpoint: usize,
+    /// Which endpoint to call, of which version.
+    pub callee: Callee,
     /// What to call it with, one after the other; at least one.
     pub payloads: Vec<Payload>,
     /// What the protocol needs to know for the answer.
@@ -79,10 +80,12 @@ impl From<Reply> for Result<Reply, Failure> {
 pub struct Exchange {
     app: Arc<App>,
     speaker: &'static Speaker,
-    /// The endpoint, once it is known.
-    pub endpoint: Option<usize>,
+    /// The endpoint and version, once they are known.
+    pub callee: Option<Callee>,
     parts: Parts,
     body: Option<Body>,
+    /// What the body has of the room that all share, once it has been read.
+    room: Option<Room>,
     id: HeaderValue,
     rows: usize,
     start: Instant,
@@ -108,9 +111,10 @@ impl Exchange {
         Self {
             app: Arc::clone(app),
             speaker,
-            endpoint: None,
+            callee: None,
             parts,
             body: Some(body),
+            room: None,
             id,
             rows: 0,
             start,
@@ -140,7 +144,9 @@ impl Exchange {
     /// Reads the body, which is there but once.
     pub async fn body(&mut self) -> Result<Bytes, Failure> {
         let body = self.body.take().unwrap_or_default();
-        http::read_body(&self.app, &self.parts.headers, body, self.deadline).await
+        let (body, room) = http::read_body(&self.app, &self.parts.headers, body, self.deadline).await?;
+        self.room = Some(room);
+        Ok(body)
     }
 
     /// Reads the body, calls the model and writes the result.
@@ -162,13 +168,13 @@ impl Exchange {
         let deadline = self.deadline;
         let body = self.body().await?;
         let (reader, size) = (Arc::clone(&self.app), body.len());
-        let Call { endpoint, payloads, style } = http::work(size, move || read(&reader, body)).await?;
-        self.endpoint = Some(endpoint);
+        let Call { callee, payloads, style } = http::work(size, move || read(&reader, body)).await?;
+        self.callee = Some(callee);
         self.rows = payloads.iter().map(Payload::rows).sum();
         let mut results = Vec::with_capacity(payloads.len());
         for payload in payloads {
             let origin = Origin { request_id: self.id.clone(), trace: self.trace };
-            let outcome = call::call(&self.app, endpoint, payload, deadline, origin).await?;
+            let outcome = call::call(&self.app, callee, payload, deadline, origin).await?;
             if let (Some(tracer), Some(trace), Source::Worker(times)) = (&self.app.tracer, self.trace, outcome.source) {
                 tracer.call(trace, times, self.begun + self.start.elapsed());
             }
@@ -184,13 +190,18 @@ impl Exchange {
         results: Vec<Payload>,
         write: impl FnOnce(&Endpoint, Vec<Payload>) -> W + Send + 'static,
     ) -> Result<Response, Failure> {
-        let endpoint = self.endpoint.expect("it was called");
+        let callee = self.callee.expect("it was called");
         let size = results.iter().map(Payload::size).sum();
         let app = Arc::clone(&self.app);
-        let reply = http::work(size, move || write(&app.endpoints[endpoint], results)).await.into()?;
+        let reply = http::work(size, move || write(app.called(callee).1, results)).await.into()?;
         let mut response = http::typed(StatusCode::OK, reply.content, &reply.media_type, &self.id);
         response.headers_mut().extend(reply.header);
-        if self.app.caches[endpoint].is_some() {
+        let (pool, _) = self.app.called(callee);
+        if self.app.pools.len() > 1 {
+            let version = HeaderValue::from_str(pool.name()).ok();
+            response.headers_mut().extend(version.map(|version| (VERSION, version)));
+        }
+        if pool.caches[callee.endpoint].is_some() {
             response.headers_mut().insert(CACHE_STATUS, HeaderValue::from_static(self.source.cache_status()));
         }
         if let Some(code) = self.source.fallback {
@@ -211,7 +222,7 @@ impl Exchange {
             Err(failure) => (self.refuse(&failure), Some(failure.code)),
         };
         let took = self.start.elapsed();
-        self.app.metrics.answered(self.endpoint, self.speaker.protocol, code, took);
+        self.count(code, took);
         let (app, status) = (Arc::clone(&self.app), response.status());
         if let (Some(tracer), Some(trace)) = (&app.tracer, self.trace.filter(|trace| trace.sampled)) {
             tracer.record(self.span(trace, took, status));
@@ -223,10 +234,22 @@ impl Exchange {
         http::finish(&app, response)
     }
 
+    fn count(&self, code: Option<Code>, took: Duration) {
+        let protocol = self.speaker.protocol;
+        match self.callee {
+            Some(Callee { pool, endpoint }) => {
+                self.app.pools[pool].metrics.answered(endpoint, protocol, code, took);
+            }
+            None => self.app.metrics.answered(protocol, code),
+        }
+    }
+
     /// Returns whether some of the body is left unread, so that no other request can follow on the connection.
-    fn is_unread(&self, code: Code) -> bool {
-        let untouched = self.body.as_ref().is_some_and(|body| !body.is_end_stream());
-        untouched || matches!(code, Code::BodyTooLarge | Code::BodyTimeout)
+    fn is_unread(&self) -> bool {
+        match &self.body {
+            Some(body) => !body.is_end_stream(),
+            None => self.room.is_none(),
+        }
     }
 
     fn refuse(&self, failure: &Failure) -> Response {
@@ -237,66 +260,10 @@ impl Exchange {
         if let Some(challenge) = challenge(failure.code) {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if self.is_unread(failure.code) {
+        if self.is_unread() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
-    }
-
-    /// Returns what a trace says of this request, by OpenTelemetry's names for HTTP servers.
-    fn span(&self, context: Context, took: Duration, status: StatusCode) -> Span {
-        let method = self.parts.method.as_str();
-        let path = self.path();
-        // Paths that lead nowhere are anybody's invention, and no name for what happened.
-        let name = self.endpoint.map_or_else(|| method.to_owned(), |_| format!("{method} {path}"));
-        let text = |text: &str| Attribute::Text(text.to_owned());
-        let mut attributes = vec![
-            ("http.request.method", text(method)),
-            ("url.path", text(path)),
-            ("http.response.status_code", Attribute::Integer(i64::from(status.as_u16()))),
-            ("mlpack.protocol", text(metrics::protocol_name(self.speaker.protocol))),
-            ("mlpack.request_id", text(self.id.to_str().unwrap_or_default())),
-            ("mlpack.rows", Attribute::Integer(self.rows as i64)),
-        ];
-        attributes.extend(self.endpoint.map(|endpoint| ("mlpack.endpoint", text(&self.app.endpoints[endpoint].name))));
-        Span {
-            context,
-            name,
-            kind: Kind::Server,
-            start: self.begun,
-            took,
-            failed: status.is_server_error(),
-            attributes,
-        }
-    }
-
-    /// Returns the path, cut where it is very long.
-    fn path(&self) -> &str {
-        let path = self.parts.uri.path();
-        // Paths that reach this far are ASCII.
-        path.get(..MAX_PATH).unwrap_or(path)
-    }
-
-    fn record(&self, status: StatusCode, code: Option<Code>, took: Duration) -> Record<'_> {
-        Record {
-            method: self.parts.method.as_str(),
-            path: self.path(),
-            status: status.as_u16(),
-            code: code.map(Code::text),
-            protocol: metrics::protocol_name(self.speaker.protocol),
-            endpoint: self.endpoint.map(|endpoint| self.app.endpoints[endpoint].name.as_str()),
-            rows: self.rows,
-            duration_ms: millis(took),
-            queue_ms: self.source.workers.map(|times| millis(times.queue)),
-            call_ms: self.source.workers.map(|times| millis(times.call)),
-            stages_ms: self.source.workers.and_then(|times| times.stages).map(StagesRecord::new),
-            fallback: self.source.fallback.map(Code::text),
-            caller: self.parts.extensions.get::<Caller>().map(|caller| caller.0.as_str()),
-            request_id: self.id.to_str().unwrap_or_default(),
-            trace_id: self.trace.map(|trace| trace.trace.to_string()),
-            parent_id: self.trace.and_then(|trace| trace.parent).map(|parent| parent.to_string()),
-            span_id: self.app.tracer.as_ref().and(self.trace).map(|trace| trace.span.to_string()),
-        }
     }
 }
 
@@ -309,55 +276,4 @@ fn challenge(code: Code) -> Option<HeaderValue> {
         _ => return None,
     };
     Some(HeaderValue::from_static(challenge))
-}
-
-/// A line of the access log. Queries are left out: they may hold secrets.
-#[derive(Serialize)]
-struct Record<'a> {
-    method: &'a str,
-    path: &'a str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'a str>,
-    protocol: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    endpoint: Option<&'a str>,
-    rows: usize,
-    duration_ms: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    queue_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stages_ms: Option<StagesRecord>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fallback: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    caller: Option<&'a str>,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    span_id: Option<String>,
-}
-
-/// How long the functions of an endpoint took, in milliseconds.
-#[derive(Serialize)]
-struct StagesRecord {
-    preprocess: f64,
-    model: f64,
-    postprocess: f64,
-}
-
-impl StagesRecord {
-    fn new(stages: Stages) -> Self {
-        let Stages { preprocess, model, postprocess } = stages;
-        Self { preprocess: millis(preprocess), model: millis(model), postprocess: millis(postprocess) }
-    }
-}
-
-fn millis(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1e3
 }

@@ -1,147 +1,11 @@
-//! The OpenAPI 3.1 document of a service, from its contract alone. The build writes it, the server serves it.
-//!
-//! Its schemas (JSON Schema 2020-12) are exactly as strict as the server: what they allow is accepted, what they forbid
-//! is answered with 422; the one exception is described in words, see [`BY_COLUMN`]. Members are sorted by name, so equal
-//! contracts give equal bytes.
-
-use std::collections::BTreeSet;
+//! What the types of a contract are as JSON Schemas (2020-12) in the OpenAPI document.
 
 use serde_json::{Map, Value, json};
 
-use super::{Column, ColumnType, Data, Dtype, Endpoint, Extra, MAX_PROBLEMS, Service, Task, example};
+use crate::service::{Column, ColumnType, Data, Dtype, Extra};
 
-/// The failures an endpoint may answer with, and what they mean. Each range has one form.
-const FAILURES: [(&str, &str); 2] = [
-    (
-        "4XX",
-        "The request was not taken.\n\n\
-        - 400: the body is not what its media type says\n\
-        - 405: the path does not take this method\n\
-        - 408: the body did not arrive in time\n\
-        - 413: the body is too large\n\
-        - 415: the body has another media type than the endpoint takes\n\
-        - 422: the body does not fit the contract; `details` says where\n\
-        - 429: too many requests are waiting, for the queue or to answer in time",
-    ),
-    (
-        "5XX",
-        "The request was taken, but not answered.\n\n\
-        - 500: the model failed\n\
-        - 503: no worker is ready, or the server is stopping\n\
-        - 504: the model did not answer in time",
-    ),
-];
-
-/// The forms of a table that no schema can describe.
-const BY_COLUMN: &str = "A table may also be sent by column, as `{\"columns\": {name: [value, …]}}` with as many values in each, or as a \
-    bare list of rows; it is answered the same way. CSV with a header (`text/csv`) is taken as well, and given to who accepts it.";
-
-/// How a file may be sent that is the body.
-const AS_FORM: &str = "The file may also be the part `file` of a form (`multipart/form-data`) that has no other.";
-
-/// Returns the document.
-pub fn document(service: &Service) -> Value {
-    let mut paths = Map::new();
-    for (name, endpoint) in &service.endpoints {
-        paths.insert(format!("/{name}"), json!({ "post": operation(name, endpoint) }));
-    }
-    paths.insert("/livez".to_owned(), json!({"get": probe("livez", "Says that the server runs.", &["200"])}));
-    paths.insert(
-        "/readyz".to_owned(),
-        json!({"get": probe("readyz", "Says whether the model can be called.", &["200", "503"])}),
-    );
-    let mut info = json!({"title": service.name, "version": service.version, "description": service.description});
-    if let Some(license) = &service.license {
-        info["license"] = json!({"name": license, "identifier": license});
-    }
-    json!({
-        "openapi": "3.1.0",
-        "info": info,
-        "servers": [{"url": "."}],
-        "tags": tags(service),
-        "paths": paths,
-        "components": {
-            "schemas": {"Error": error_schema(), "Status": status_schema()},
-            "responses": {"Error": {
-                "description": "The request was not answered with a result.",
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-            }},
-        },
-    })
-}
-
-fn operation(name: &str, endpoint: &Endpoint) -> Value {
-    let mut responses = Map::new();
-    responses.insert("200".to_owned(), success(name, endpoint));
-    for (status, description) in FAILURES {
-        let schema = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}});
-        responses.insert(status.to_owned(), json!({"description": description, "content": schema}));
-    }
-    let mut operation = json!({
-        "operationId": name,
-        "tags": [tag(endpoint.task)],
-        "requestBody": body(name, &endpoint.input),
-        "responses": responses,
-    });
-    if !endpoint.description.is_empty() {
-        operation["description"] = json!(endpoint.description);
-    }
-    operation
-}
-
-fn success(name: &str, endpoint: &Endpoint) -> Value {
-    let mut response = json!({"description": "The model's answer.", "content": content(name, &endpoint.output, true)});
-    if endpoint.cache_bytes.is_some() {
-        let description = "Whether the answer was remembered (RFC 9211): `mlpack; hit`, or `mlpack; fwd=miss`.";
-        response["headers"]["Cache-Status"] = json!({"description": description, "schema": {"type": "string"}});
-    }
-    if endpoint.fallback.is_some() {
-        let about = json!({"type": "string", "description": "Set where the answer is not the model's but the declared one, for \
-            want of time: the code of the failure that it stands in for."});
-        response["headers"]["x-mlpack-fallback"] = json!({ "schema": about });
-        if matches!(endpoint.output, Data::Table { .. } | Data::Tensor { .. }) {
-            response["content"]["application/json"]["schema"]["properties"]["fallback"] = about;
-        }
-    }
-    response
-}
-
-/// The groups of operations, the endpoints' before the server's own.
-fn tags(service: &Service) -> Vec<Value> {
-    let tasks: BTreeSet<String> =
-        service.endpoints.values().filter_map(|endpoint| tag(endpoint.task).as_str().map(str::to_owned)).collect();
-    tasks.into_iter().chain(["health".to_owned()]).map(|name| json!({ "name": name })).collect()
-}
-
-fn body(name: &str, input: &Data) -> Value {
-    let mut content = content(name, input, false);
-    if let (Some(media), Some(example)) = (content.get_mut("application/json"), example::request(input)) {
-        media["example"] = example;
-    }
-    let mut body = json!({"required": true, "content": content});
-    match input {
-        Data::Table { .. } => body["description"] = json!(BY_COLUMN),
-        Data::Binary { .. } | Data::Image { .. } => body["description"] = json!(AS_FORM),
-        _ => {}
-    }
-    body
-}
-
-fn tag(task: Task) -> Value {
-    serde_json::to_value(task).expect("a task is a string")
-}
-
-fn probe(name: &str, description: &str, statuses: &[&str]) -> Value {
-    let status = |status: &&str| {
-        let content = json!({"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}});
-        ((*status).to_owned(), json!({"description": description, "content": content}))
-    };
-    let responses: Map<String, Value> = statuses.iter().map(status).collect();
-    json!({"operationId": name, "tags": ["health"], "description": description, "responses": responses})
-}
-
-/// The media types of an input or output, each with its schema.
-fn content(name: &str, data: &Data, output: bool) -> Value {
+/// Returns the media types of an input or output, each with its schema; `path` is that of the operation.
+pub(super) fn content(path: &str, data: &Data, output: bool) -> Value {
     match data {
         Data::Table { columns, extra } => {
             json!({"application/json": {"schema": table(columns, *extra, output)}})
@@ -153,7 +17,7 @@ fn content(name: &str, data: &Data, output: bool) -> Value {
         }
         Data::Json { schema } => {
             let part = if output { "responses/200" } else { "requestBody" };
-            let place = format!("#/paths/~1{name}/post/{part}/content/application~1json/schema");
+            let place = format!("#/paths/{}/post/{part}/content/application~1json/schema", pointer(path));
             json!({"application/json": {"schema": embedded(schema, &place)}})
         }
         Data::Text => json!({
@@ -163,6 +27,11 @@ fn content(name: &str, data: &Data, output: bool) -> Value {
         Data::Binary { media_type } => files(std::slice::from_ref(media_type), output),
         Data::Image { media_types } => files(media_types, output),
     }
+}
+
+/// Writes a path as a part of a JSON pointer in a fragment (RFC 6901, section 6).
+fn pointer(path: &str) -> String {
+    path.replace('/', "~1").replace('{', "%7B").replace('}', "%7D")
 }
 
 /// A file of any of the media types; an answer has the first.
@@ -218,8 +87,8 @@ fn table(columns: &[Column], extra: Extra, output: bool) -> Value {
     closed(&json!({ "rows": rows }), &["rows"])
 }
 
-/// An object with these members and no others.
-fn closed(properties: &Value, required: &[&str]) -> Value {
+/// Returns the schema of an object with these members and no others.
+pub(super) fn closed(properties: &Value, required: &[&str]) -> Value {
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
@@ -285,32 +154,6 @@ fn element(dtype: Dtype) -> Value {
     }
 }
 
-fn error_schema() -> Value {
-    let detail = closed(
-        &json!({
-            "pointer": {"type": "string", "description": "A JSON pointer (RFC 6901) into the request's body."},
-            "message": {"type": "string"},
-        }),
-        &["pointer", "message"],
-    );
-    let error = closed(
-        &json!({
-            "code": {"type": "string", "description": "The kind of failure, for programs."},
-            "message": {"type": "string", "description": "What happened, for people."},
-            "details": {"type": "array", "items": detail, "minItems": 1, "maxItems": MAX_PROBLEMS},
-            "request_id": {"type": "string", "description": "The answer's `x-request-id`."},
-        }),
-        &["code", "message", "request_id"],
-    );
-    closed(&json!({ "error": error }), &["error"])
-}
-
-fn status_schema() -> Value {
-    let count = json!({"type": "integer", "minimum": 0});
-    let workers = closed(&json!({"ready": count, "total": count}), &["ready", "total"]);
-    closed(&json!({"status": {"type": "string"}, "workers": workers}), &["status"])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,7 +189,7 @@ mod tests {
         let schema =
             json!({"$defs": {"a": {"enum": [{"$ref": "#/b"}]}}, "items": [{"$ref": "#/$defs/a"}, {"$ref": "#"}]});
         let data = Data::Json { schema };
-        let found = &content("x", &data, true)["application/json"]["schema"];
+        let found = &content("/x", &data, true)["application/json"]["schema"];
         let place = "#/paths/~1x/post/responses/200/content/application~1json/schema";
         assert_eq!(found["items"], json!([{"$ref": format!("{place}/$defs/a")}, {"$ref": place}]));
         assert_eq!(found["$defs"]["a"]["enum"], json!([{"$ref": "#/b"}]));
@@ -355,7 +198,7 @@ mod tests {
     #[test]
     fn tensors_nest_as_deep_as_their_shape() {
         let data = Data::Tensor { dtype: Dtype::Uint8, shape: vec![None, Some(2)] };
-        let tensor = &content("x", &data, false)["application/json"]["schema"]["properties"]["tensor"];
+        let tensor = &content("/x", &data, false)["application/json"]["schema"]["properties"]["tensor"];
         assert_eq!(tensor["minItems"], json!(1));
         assert_eq!(tensor["items"]["maxItems"], json!(2));
         assert_eq!(tensor["items"]["items"]["maximum"], json!(255));
