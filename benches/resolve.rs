@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mlpack::ecosystem::debian::sources::{APT_FOLDER, Configured, Mirrors};
-use mlpack::ecosystem::debian::{Archive, Debs};
+use mlpack::ecosystem::debian::{Archive, Debs, Pool};
 use mlpack::elf;
 use mlpack::event::Silent;
 use mlpack::fetch::Home;
 use mlpack::fetch::derived::Derived;
 use mlpack::fetch::http::Http;
+use mlpack::layer::tree::Tree;
 use mlpack::lock::{Lock, Package};
 use mlpack::platform::Platform;
 
@@ -27,9 +28,9 @@ const GROUPS: [&str; 7] = ["arrays", "learning", "images", "maps", "services", "
 const MANIFEST: &str = "apiVersion: mlpack/v1\nname: bench\nversion: 1.0.0\nservice: service.py:Service\n\
                         endpoints: {call: {input: {type: json}, output: {type: json}}}\n";
 const WHEELS: &str = "runtime: {language: python, version: \"3.11\", packages: requirements.txt}\n";
-/// R, Python and GDAL with all that they depend on.
+/// R, Python with numpy, and GDAL, with all that they depend on.
 const SYSTEM: &str = "runtime: {language: python, version: \"3.11\"}\n\
-                      system: {libraries: depends, essential: full, packages: [gdal-bin, python3-gdal, python3-scipy, r-base-core]}\n";
+                      system: {libraries: depends, packages: [gdal-bin, python3-gdal, r-base-core]}\n";
 
 fn main() {
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -114,16 +115,21 @@ impl Bench {
         row("every later use", median(second), None);
     }
 
-    /// Reading the ELF objects of unpacked packages.
-    fn scan(&self) {
+    /// Returns the files of some packages.
+    fn trees(&self, lock: &[Package]) -> Vec<Tree> {
         let home = Home::below(&self.home());
         let blobs = home.blobs().unwrap();
         let http = Http::new(Arc::new(Silent), false);
         let mirrors = Mirrors::find(&Configured::default(), Path::new(APT_FOLDER)).unwrap();
-        let pool = mlpack::ecosystem::debian::Pool::new(mirrors, blobs.clone(), http);
-        let debs = Debs::new(pool, blobs.clone(), home.derived(), Platform::host().unwrap());
-        let lock = locked(&self.project("system", SYSTEM));
-        let trees: Vec<_> = lock.iter().map(|package| debs.open(package).unwrap().tree).collect();
+        let pool = Pool::new(mirrors, blobs.clone(), http);
+        let debs = Debs::new(pool, blobs, home.derived(), Platform::host().unwrap());
+        lock.iter().map(|package| debs.open(package).unwrap().tree).collect()
+    }
+
+    /// Reading the ELF objects of unpacked packages.
+    fn scan(&self) {
+        let blobs = Home::below(&self.home()).blobs().unwrap();
+        let trees = self.trees(&locked(&self.project("system", SYSTEM)));
         let mut times = Vec::new();
         let mut objects = 0;
         for _ in 0..RUNS {
@@ -141,7 +147,10 @@ impl Bench {
     fn builds(&self) {
         let project = self.project("system", SYSTEM);
         let lock = locked(&project);
-        let megabytes = lock.iter().map(|package| package.size).sum::<u64>() / 1_000_000;
+        let packed = lock.iter().map(|package| package.size).sum::<u64>() / 1_000_000;
+        let trees = self.trees(&lock);
+        let contents = trees.iter().flat_map(Tree::iter).filter_map(|(_, node)| node.content());
+        let unpacked = contents.map(|content| content.length).sum::<u64>() / 1_000_000;
         let (mut cold, mut warm) = (Vec::new(), Vec::new());
         for _ in 0..RUNS {
             let home = tempfile::tempdir_in(&self.folder).unwrap();
@@ -155,7 +164,8 @@ impl Bench {
             fs::remove_dir_all(home.path().join("images")).unwrap();
             warm.push(run(&project, home.path(), &["build", "--offline"], &[]));
         }
-        row(&format!("build of {} debs ({megabytes} MB), downloads cached", lock.len()), median(cold), Some(8.0));
+        let what = format!("build of {} debs ({packed} MB, {unpacked} MB unpacked)", lock.len());
+        row(&format!("{what}, downloads cached"), median(cold), Some(8.0));
         row("the same, unpacked debs cached", median(warm), Some(4.0));
     }
 }

@@ -1,5 +1,6 @@
 //! The layer of compiled Python modules: the image's own interpreter compiles them, in the sandbox, without network.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 
@@ -10,10 +11,13 @@ use crate::digest::Digest;
 use crate::ecosystem::Unpacked;
 use crate::ecosystem::pypi::Python;
 use crate::ecosystem::pypi::bytecode;
+use crate::elf::Closure;
 use crate::error::{Diagnose, Exit, Result};
 use crate::fs;
 use crate::layer::tree::{Kind, Tree, TreePath};
+use crate::lock::PackageKind;
 use crate::platform::Platform;
+use crate::resolve;
 use crate::sandbox::{self, Bind, Root, Spec, Streams};
 
 /// Where the compiled modules are written, as the interpreter sees it.
@@ -53,8 +57,8 @@ pub(super) fn compile(inputs: &Inputs<'_>, unpacked: &[Unpacked], whole: Tree) -
         return Ok(None);
     }
     let python: Python = inputs.runtime.version.parse()?;
-    let is_interpreter = |unpacked: &&Unpacked| inputs.runtime.packages.contains(&unpacked.package.name);
-    let interpreter: Vec<_> = unpacked.iter().filter(is_interpreter).map(|unpacked| unpacked.package.sha256).collect();
+    let interpreter = unpacked.iter().filter(|unpacked| is_interpreter(inputs, unpacked));
+    let interpreter: Vec<_> = interpreter.map(|unpacked| unpacked.package.sha256).collect();
     let (mut compiled, mut waiting) = (Tree::new(), Vec::new());
     for package in unpacked {
         let modules = bytecode::plan(&package.tree, &python);
@@ -67,26 +71,50 @@ pub(super) fn compile(inputs: &Inputs<'_>, unpacked: &[Unpacked], whole: Tree) -
     }
     if !waiting.is_empty() {
         worlds.report().say("Compiling Python modules");
-        compiled.merge(run(inputs, &python, &waiting, whole)?)?;
+        let read = what_is_read(inputs, unpacked, &waiting, whole)?;
+        compiled.merge(run(inputs, &python, &waiting, &read)?)?;
     }
     Ok(Some(compiled))
 }
 
+fn is_interpreter(inputs: &Inputs<'_>, unpacked: &Unpacked) -> bool {
+    inputs.runtime.packages.contains(&unpacked.package.name)
+}
+
+/// Returns what of the tree `whole` compiling reads: the modules, and the interpreter with the libraries that its objects
+/// reach. All else need not be written to disk for it.
+fn what_is_read(
+    inputs: &Inputs<'_>,
+    unpacked: &[Unpacked],
+    waiting: &[(Digest, Vec<TreePath>)],
+    mut whole: Tree,
+) -> Result<Tree> {
+    let mut closure = Closure::new(inputs.worlds.platform());
+    let mut read: HashSet<TreePath> = waiting.iter().flat_map(|(_, modules)| modules.iter().cloned()).collect();
+    for package in unpacked.iter().filter(|unpacked| unpacked.package.kind == PackageKind::Deb) {
+        let (owner, objects) = (resolve::owner(&package.package), inputs.worlds.scan(&package.tree)?);
+        if is_interpreter(inputs, package) {
+            read.extend(package.tree.iter().map(|(path, _)| path.clone()));
+            closure.add(&owner, objects, &package.tree);
+        } else {
+            closure.add_provider(&owner, objects, &package.tree);
+        }
+    }
+    read.extend(closure.resolve().reached.into_iter().map(|(_, path)| path));
+    whole.retain(|path, node| !matches!(node.kind, Kind::File(_)) || read.contains(path) || path.is_below("etc"));
+    Ok(whole)
+}
+
 /// Compiles modules, remembers those of each package under its key, and returns them all.
-fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)], mut whole: Tree) -> Result<Tree> {
+fn run(inputs: &Inputs<'_>, python: &Python, waiting: &[(Digest, Vec<TreePath>)], read: &Tree) -> Result<Tree> {
     let worlds = inputs.worlds;
-    let site = python.site();
-    // Compiling reads sources alone: the packages' libraries need not be written to disk for it.
-    whole.retain(|path, node| {
-        !path.is_below(&site) || matches!(node.kind, Kind::Directory) || path.as_str().ends_with(".py")
-    });
     let folder = tempfile::Builder::new()
         .prefix("bytecode-")
         .tempdir_in(worlds.blobs().root().join("tmp"))
         .map_err(fs::Error::wrap("create a folder in", worlds.blobs().root()))?;
     let (root, output) = (folder.path().join("root"), folder.path().join("output"));
     fs::create_dir_all(&output)?;
-    sandbox::layout::layout(worlds.blobs(), &whole, &root)?;
+    sandbox::layout::layout(worlds.blobs(), read, &root)?;
     let processes = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let modules: Vec<_> = waiting.iter().flat_map(|(_, modules)| modules.clone()).collect();
     let job = bytecode::job(&modules, python, &format!("/{OUTPUT}"), processes);

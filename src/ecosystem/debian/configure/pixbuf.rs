@@ -49,7 +49,7 @@ pub(super) fn apply(
     for path in paths {
         let file = path.rsplit('/').next().unwrap_or(path);
         match TABLE.loader.iter().find(|loader| loader.file == file) {
-            Some(loader) => list.push_str(&format!("\"/{path}\"\n{}\n", loader.lines)),
+            Some(loader) => list.extend(["\"/", path, "\"\n", &loader.lines, "\n"]),
             None => configured.warnings.push(unknown(library.scripts.get("postinst"), path)),
         }
     }
