@@ -37,3 +37,4 @@ mod sandbox;
 mod serve;
 mod vendor;
 mod wheels;
+mod worker_faults;

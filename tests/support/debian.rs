@@ -39,12 +39,13 @@ pub(crate) struct Release<'a> {
     pub(crate) until: Option<i64>,
     pub(crate) packages: &'a str,
     pub(crate) contents: &'a str,
+    pub(crate) sources: &'a str,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of today without packages.
     pub(crate) fn new(suite: &'a str) -> Self {
-        Self { suite, date: now(), until: None, packages: "", contents: "" }
+        Self { suite, date: now(), until: None, packages: "", contents: "", sources: "" }
     }
 }
 
@@ -94,6 +95,8 @@ impl Demo {
             ("main/binary-amd64/Packages.xz", xz(packages), true),
             ("main/Contents-amd64", contents.to_vec(), false),
             ("main/Contents-amd64.gz", gzip(contents), true),
+            ("main/source/Sources", release.sources.as_bytes().to_vec(), false),
+            ("main/source/Sources.xz", xz(release.sources.as_bytes()), true),
         ] {
             let digest = Digest::of(&bytes).hex();
             writeln!(text, " {digest} {} {path}", bytes.len()).unwrap();
