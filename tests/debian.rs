@@ -110,6 +110,26 @@ fn a_list_of_files_that_is_not_the_signed_one_is_not_used() {
 }
 
 #[test]
+fn a_mirror_without_the_list_of_sources_serves_all_the_same() {
+    const FOLDER: &str = "dists/demo/main/source/";
+    let demo = demo();
+    let sources = "Package: r-cran-x\nBinary: r-cran-x\nBuild-Depends: libz-dev\n";
+    demo.publish(&Release { packages: &packages(), sources, ..Release::new("demo") });
+    let wanted = ["r-cran-x".to_owned()].into();
+    // Without the network nobody knows whether the mirror has it: that is an error, not another choice.
+    demo.open(&[], false).unwrap();
+    let error = demo.open(&[], true).unwrap().build_depends(&wanted).unwrap_err();
+    assert_eq!(error.diagnosis().exit(), Exit::Network, "{error}");
+    let files = demo.files.lock().unwrap().clone();
+    demo.files.lock().unwrap().retain(|path, _| !path.contains(FOLDER));
+    assert!(demo.open(&[], false).unwrap().build_depends(&wanted).unwrap().is_empty());
+    demo.put(&format!("{FOLDER}Sources.xz"), &xz(b"Package: evil\nBinary: r-cran-x\nBuild-Depends: evil\n"));
+    assert!(demo.open(&[], false).unwrap().build_depends(&wanted).unwrap().is_empty());
+    demo.files.lock().unwrap().extend(files);
+    assert_eq!(demo.open(&[], false).unwrap().build_depends(&wanted).unwrap()["r-cran-x"], ["libz-dev"]);
+}
+
+#[test]
 fn a_security_update_wins() {
     let demo = demo();
     let newer = stanza("libz1", "", DEB).replace("Version: 1", "Version: 1+deb1u1");

@@ -4,7 +4,8 @@
 #     MLPACK=… MLPACK_SERVER=… sh benches/r/sources.sh [FOLDER]
 #
 # The repository is made of Debian's source packages of what `sources.txt` lists; what the mirror does not have is told of
-# and left out. With FOLDER, what was made is kept there. Needs apt, curl and python3, and half an hour or more.
+# and left out. With FOLDER, what was made is kept there, and a run that was interrupted goes on. Needs apt, curl, dpkg-dev and
+# python3, and an hour or more.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 folder=${1:-$(mktemp -d)}
@@ -12,7 +13,7 @@ mkdir -p "$folder"
 export MLPACK_HOME="${MLPACK_HOME:-$folder/home}"
 grep -v '^#' "$here/sources.txt" | tr -d + | xargs python3 "$here/../../tests/real/support/cran.py" "$folder/repository" || true
 names=""
-for name in $(grep -v '^[#+]' "$here/sources.txt" | sed 's,/.*,,'); do
+for name in $(grep -v '^[#+]' "$here/sources.txt" | sed 's,[/=].*,,'); do
     test -z "$(find "$folder/repository/src/contrib" -name "${name}_*.tar.gz")" || names="$names $name"
 done
 

@@ -28,11 +28,17 @@ class Bundle:
 
     def artifact(self, name):
         """Returns the path of the artifact `name`."""
-        return self._artifacts[name]
+        return path_of("artifact", self._artifacts, name)
 
     def dataset(self, name):
         """Returns the path of the dataset `name`."""
-        return self._datasets[name]
+        return path_of("dataset", self._datasets, name)
+
+
+def path_of(kind, paths, name):
+    if name not in paths:
+        raise KeyError(f"there is no {kind} `{name}`")
+    return paths[name]
 
 
 def reader(data):
@@ -116,6 +122,13 @@ def answer(endpoints, call, buffer, offset):
         return failure("model", type(error).__name__)
 
 
+def describe(error):
+    """Says why a service cannot be loaded, with the name of a module that is missing."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"the module `{error.name}` is not in the image: name its package in `runtime.packages`"
+    return f"{type(error).__name__}: {error}"
+
+
 def failure(kind, message):
     return header("error", kind=kind, message=message), b""
 
@@ -130,7 +143,7 @@ def main():
         endpoints = load(message)
     except Exception as error:
         traceback.print_exc()
-        send(header("failed", message=f"{type(error).__name__}: {error}"))
+        send(header("failed", message=describe(error)))
         return
     # What is loaded stays: looking through it for garbage during calls would be time lost.
     gc.collect()

@@ -39,3 +39,4 @@ mod serve;
 mod vendor;
 mod versions;
 mod wheels;
+mod worker_faults;

@@ -1,19 +1,18 @@
-//! R, end to end: the example predicts as R does in process, every type goes there and back, and a service that misbehaves
-//! gives a clear error while the server stays up.
+//! R, end to end: the example predicts as R does in process, and every type goes there and back.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
-use crate::support::http::{Answer, client, get, post, try_get};
-use crate::support::process::{Running, free_port};
-use crate::support::project::{Prepared, example_r, many_r, tiny_r};
+use crate::support::http::{client, get, post, try_get};
+use crate::support::project::{example_r, many_r, tiny_r};
 use crate::support::run;
 use crate::support::scratch::Scratch;
+use crate::support::served::Served;
 
 /// Calls the service as its files stand in the image, with all names at once and with each alone.
 const PREDICT: &str = r#"
@@ -47,57 +46,11 @@ struct Row {
     probability: Box<RawValue>,
 }
 
-struct Served {
-    process: Running,
-    url: String,
-}
-
-impl Served {
-    /// Serves a project's copy once it listens.
-    fn launch(manifest: &Path, home: &Path) -> Self {
-        let port = free_port();
-        let url = format!("http://127.0.0.1:{port}");
-        let mut command = crate::support::mlpack(home);
-        command.arg("serve").arg(manifest).args(["--offline", "--port", &port.to_string()]);
-        let mut process = Running::start(&command);
-        process.wait_until("the server is live", || {
-            try_get(&format!("{url}/livez")).filter(|answer| answer.status == 200)
-        });
-        Self { process, url }
-    }
-
-    /// Serves a project's copy once its worker is ready.
-    fn start(project: &Prepared) -> Self {
-        let mut served = Self::launch(&project.copy().path("manifest.yaml"), project.home());
-        served.wait_until_ready();
-        served
-    }
-
-    fn wait_until_ready(&mut self) {
-        let url = format!("{}/readyz", self.url);
-        self.process.wait_until("a worker is ready", || try_get(&url).filter(|answer| answer.status == 200));
-    }
-
-    fn post(&self, endpoint: &str, value: &Value) -> Answer {
-        post(&format!("{}/{endpoint}", self.url), value)
-    }
-}
-
-/// Builds a project's image into an archive that every engine can load.
-fn archive(project: &Prepared, folder: &Path) -> PathBuf {
-    let file = folder.join("image.tar");
-    let output = format!("docker-archive:{}", file.display());
-    let options = ["--offline", "--compression", "gzip", "--output", &output];
-    let built = run(project.copy().command(project.home(), "build").args(options));
-    assert_eq!(built.code, 0, "{}", built.stderr);
-    file
-}
-
 #[test]
 fn the_container_predicts_as_r_does_in_process() {
     let folder = Scratch::new();
     let podman = Engine::podman();
-    let image = podman.load(&archive(example_r(), &folder));
+    let image = podman.load(&example_r().archive(&folder));
 
     let names = held_out();
     fs::write(folder.join("names.json"), json!(names).to_string()).unwrap();
@@ -144,7 +97,7 @@ fn read(body: &str) -> Vec<Prediction> {
 fn r_starts_where_only_shared_memory_can_be_written() {
     let folder = Scratch::new();
     let docker = Engine::docker();
-    let container = docker.serve(&docker.load(&archive(tiny_r(), &folder)));
+    let container = docker.serve(&docker.load(&tiny_r().archive(&folder)));
     assert_eq!(post(&format!("{}/call", container.url), &json!({"echo": "here"})).json(), "here");
     assert_eq!(container.stop(), "0");
 }
@@ -203,75 +156,6 @@ fn a_call_goes_through_the_services_functions_and_each_is_timed() {
             "mlpack_stage_duration_seconds_count{{endpoint=\"staged\",version=\"1.0.0\",stage=\"{stage}\"}} 1\n"
         );
         assert!(metrics.contains(&line), "{metrics}");
-    }
-}
-
-#[test]
-fn what_a_service_does_wrong_is_told_apart_and_leaves_the_server_up() {
-    let mut served = Served::start(tiny_r());
-    let refused = served.post("call", &json!({"do": "refuse"}));
-    assert_eq!((refused.status, &refused.json()["error"]["message"]), (422, &json!("too young")));
-    for (what, said) in [
-        ("fail", "non-numeric argument to mathematical function in `log(\\\"a\\\")`"),
-        ("allocate", "cannot allocate"),
-        ("missing", "the R package `notthere` is not in the image"),
-    ] {
-        let answer = served.post("call", &json!({"do": what}));
-        assert_eq!((answer.status, &answer.json()["error"]["code"]), (500, &json!("model_failed")), "{answer:?}");
-        assert!(!answer.body.contains(said), "{answer:?}");
-        served.process.wait_for_log(said);
-    }
-    served.process.wait_for_log("at inner(value)");
-    for (rows, said) in [
-        (json!(["rows"]), "the model gave 3 rows for 1"),
-        (json!(["columns"]), "the columns must be `y`, not `z`"),
-        (json!(["missing"]), "column `y` has a missing value in row 1"),
-        (json!(["type"]), "column `y` must be of type number, not `character`"),
-    ] {
-        let answer = served.post("wrong", &json!({"rows": [{"what": rows[0]}]}));
-        assert_eq!(answer.status, 500, "{answer:?}");
-        served.process.wait_for_log(said);
-    }
-    assert_eq!(served.post("call", &json!({"echo": 4})).json(), 4);
-}
-
-#[test]
-fn a_worker_that_hangs_or_quits_is_replaced_and_prints_are_only_logged() {
-    let mut served = Served::start(tiny_r());
-    assert_eq!(served.post("call", &json!({"do": "print"})).json(), "printed");
-    served.process.wait_for_log("the last line");
-    for (what, status, code) in [
-        ("quit", 500, "worker_died"),
-        ("die", 500, "worker_died"),
-        ("hang", 504, "timeout"),
-        ("compute", 504, "timeout"),
-    ] {
-        let answer = served.post("call", &json!({"do": what}));
-        assert_eq!((answer.status, &answer.json()["error"]["code"]), (status, &json!(code)), "{answer:?}");
-        served.wait_until_ready();
-        assert_eq!(served.post("call", &json!({"echo": 4})).json(), 4);
-    }
-}
-
-#[test]
-fn a_service_that_cannot_be_loaded_says_why_and_the_server_lives() {
-    for (from, to, said) in [
-        (
-            "  list()",
-            "  library(notthere)",
-            "the R package `notthere` is not in the image: name it in `runtime.packages`",
-        ),
-        ("  list()", "  bundle$artifact(\"model\")", "there is no artifact `model`"),
-        ("call <- function(state, value) {", "call <- function(state value) {", "unexpected symbol"),
-        ("wrong <- function", "other <- function", "the service file has no function `wrong`"),
-        ("  list()", "  quit(\"no\", 5)", "the worker ended by itself: exit status: 5"),
-    ] {
-        let project = tiny_r().copy();
-        project.edit("service.R", from, to);
-        let mut served = Served::launch(&project.path("manifest.yaml"), tiny_r().home());
-        served.process.wait_for_log(said);
-        assert_eq!(get(&format!("{}/readyz", served.url)).status, 503);
-        assert_eq!(get(&format!("{}/livez", served.url)).status, 200);
     }
 }
 

@@ -41,12 +41,13 @@ pub(crate) struct Release<'a> {
     pub(crate) fields: &'a str,
     pub(crate) packages: &'a str,
     pub(crate) contents: &'a str,
+    pub(crate) sources: &'a str,
 }
 
 impl<'a> Release<'a> {
     /// Returns a release of today without packages.
     pub(crate) fn new(suite: &'a str) -> Self {
-        Self { suite, date: now(), until: None, fields: "", packages: "", contents: "" }
+        Self { suite, date: now(), until: None, fields: "", packages: "", contents: "", sources: "" }
     }
 }
 
@@ -97,6 +98,8 @@ impl Demo {
             ("main/binary-amd64/Packages.xz", xz(packages), true),
             ("main/Contents-amd64", contents.to_vec(), false),
             ("main/Contents-amd64.gz", gzip(contents), true),
+            ("main/source/Sources", release.sources.as_bytes().to_vec(), false),
+            ("main/source/Sources.xz", xz(release.sources.as_bytes()), true),
         ] {
             let digest = Digest::of(&bytes).hex();
             writeln!(text, " {digest} {} {path}", bytes.len()).unwrap();

@@ -68,7 +68,8 @@ impl Archive {
         let open = |suite: &str| {
             let repository = Repository { mirror: mirrors.of(suite), suite, store: &store, http };
             let (release, entry) = repository.release(&trust, known.iter().find(|known| known.name == suite))?;
-            let packages = repository.index(&release, &packages_path(platform))?.read()?;
+            let path = packages_path(platform);
+            let packages = repository.index(&release, &path, repository.file(&release, &path)?)?.read()?;
             let index = Index::parse(suite, packages)?.with_priority(release.priority);
             Ok::<_, Error>((release, entry, index))
         };
@@ -170,15 +171,31 @@ impl Archive {
         );
     }
 
-    /// Returns what building the sources of the binary packages `wanted` needs, by their names, as far as the release says it.
+    /// Returns what building the sources of the binary packages `wanted` needs, by their names, as far as the release says it;
+    /// nothing, with a warning, where the mirror does not have the list of sources that the release names.
     pub fn build_depends(&self, wanted: &BTreeSet<String>) -> Result<BTreeMap<String, Vec<String>>> {
         let (release, _) = &self.releases[0];
         let path = format!("{COMPONENT}/source/Sources");
-        if wanted.is_empty() || release.file(&path).is_none() {
-            return Ok(BTreeMap::new());
-        }
-        let sources = self.repository().index(release, &path)?.read()?;
+        let Some(plain) = release.file(&path).filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
+        let sources = match self.repository().index(release, &path, plain) {
+            Err(error) if error.is_unavailable() => {
+                self.warn_of_sources(&release.suite, &error);
+                return Ok(BTreeMap::new());
+            }
+            blob => blob?.read()?,
+        };
         Ok(build_depends::scan(&String::from_utf8_lossy(&sources), wanted, self.platform.debian()))
+    }
+
+    fn warn_of_sources(&self, suite: &str, why: &dyn std::fmt::Display) {
+        self.http.report().warn(
+            format!("the list of {suite}'s sources is not to be had: {why}"),
+            Some(
+                "what compiling needs is read from each package's SystemRequirements; what that leaves out can be named in \
+                 `system.build`"
+                    .to_owned(),
+            ),
+        );
     }
 
     /// Returns the files of the release whose paths fit, each with the packages that have it, as far as the mirror has the

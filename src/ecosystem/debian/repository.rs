@@ -113,19 +113,19 @@ impl Repository<'_> {
         trust.kept.join(&mirror[..16]).join(format!("{}.InRelease", self.suite))
     }
 
-    /// Returns an index file, uncompressed; `path` is its path within the release, without a compressor's suffix.
-    pub(super) fn index(&self, release: &Release, path: &str) -> Result<Blob> {
-        let plain = self.file(release, path)?;
-        if let Some(blob) = self.store.get(&plain.digest)? {
+    /// Returns an index file, uncompressed; `path` is its path within the release, without a compressor's suffix, and `plain`
+    /// what the release says of it.
+    pub(super) fn index(&self, release: &Release, path: &str, plain: File) -> Result<Blob, HttpError> {
+        if let Some(blob) = self.store.get(&plain.digest).map_err(StoreError::from)? {
             return Ok(blob);
         }
         let packed = [".xz", ".gz"].into_iter().find_map(|suffix| {
             let path = format!("{path}{suffix}");
             release.file(&path).map(|file| (path, file, suffix))
         });
-        let Some((packed_path, file, suffix)) = packed else { return Ok(self.fetch(release, path, plain)?) };
+        let Some((packed_path, file, suffix)) = packed else { return self.fetch(release, path, plain) };
         // Size and digest are right before a decoder sees a byte, and no more than the signed size comes out of it.
-        let bytes = self.fetch(release, &packed_path, file)?.open()?;
+        let bytes = self.fetch(release, &packed_path, file)?.open().map_err(StoreError::from)?;
         let plain_bytes: Box<dyn Read> = match suffix {
             ".xz" => Box::new(liblzma::read::XzDecoder::new(bytes)),
             _ => Box::new(flate2::read::MultiGzDecoder::new(bytes)),

@@ -1,15 +1,18 @@
 """Makes a CRAN-like repository of Debian's source packages: their original archives are CRAN's.
 
-    cran.py FOLDER NAME[/RELEASE]...
+    cran.py FOLDER NAME[/RELEASE][=patched]...
 
-Names are those of R packages; where no Debian release is given, the oldest that has the source is taken. The archives are fetched with apt, from the sources that this machine has, through indexes of
-their own: nothing of the machine's apt is changed. What is in FOLDER already is kept. Packages that cannot be had are told of at the end.
+Names are those of R packages; where no Debian release is given, the oldest that has the source is taken. With `=patched`
+Debian's own changes are applied, for archives that do not compile as they are: Debian took bundled libraries out of them. The
+archives are fetched with apt, from the sources that this machine has, through indexes of their own: nothing of the machine's
+apt is changed. What is in FOLDER already is kept. Packages that cannot be had are told of at the end.
 """
 
 import gzip
 import hashlib
 import io
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -77,6 +80,32 @@ def package(path):
         return found, packed.getvalue()
 
 
+def patched(folder):
+    """Returns the fields of a source that apt has unpacked with Debian's changes, and its bytes as CRAN would have them."""
+    tree = next(entry.path for entry in os.scandir(folder) if entry.is_dir())
+    with open(f"{tree}/DESCRIPTION", encoding="utf-8", errors="replace") as file:
+        found = fields(file.read())
+
+    def own(member):
+        # No folder of a CRAN archive has these names: they are Debian's, and those of the program that patches.
+        if member.name.split("/")[1:2] in (["debian"], [".pc"]):
+            return None
+        member.mtime = member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as stream, tarfile.open(fileobj=stream, mode="w") as out:
+        out.add(tree, found["Package"], filter=own)
+    return found, packed.getvalue()
+
+
+def original(folder):
+    """Returns the fields and the bytes of the original archive that apt has fetched; None where it is something else."""
+    archives = [f"{folder}/{entry}" for entry in os.listdir(folder) if ".orig.tar." in entry and not entry.endswith(".asc")]
+    return next(filter(None, map(package, sorted(archives))), None)
+
+
 def fetch(names, contrib):
     """Puts packages into the repository, and returns why some could not be had."""
     failures = []
@@ -87,22 +116,23 @@ def fetch(names, contrib):
             file.writelines(sources())
         apt(state, state, "update")
         for name in names:
+            name, _, changed = name.partition("=")
             name, _, wanted = name.partition("/")
             folder = f"{state}/{name}"
             os.mkdir(folder)
+            options = [] if changed else ["--download-only", "--tar-only"]
             for release in [wanted] if wanted else RELEASES:
-                done = apt(state, folder, "source", "--download-only", "--tar-only", f"r-cran-{name.lower()}/{release}")
+                done = apt(state, folder, "source", *options, f"r-cran-{name.lower()}/{release}")
                 if done.returncode == 0:
                     break
             else:
                 failures.append(f"{name}: {done.stderr.splitlines()[0]}")
                 continue
-            archives = [f"{folder}/{entry}" for entry in os.listdir(folder) if ".orig.tar." in entry and not entry.endswith(".asc")]
-            packages = [found for found in map(package, sorted(archives)) if found]
-            if not packages:
+            found = patched(folder) if changed else original(folder)
+            if not found:
                 failures.append(f"{name}: the source has no R package in it")
                 continue
-            described, content = packages[0]
+            described, content = found
             with open(f"{contrib}/{described['Package']}_{described['Version']}.tar.gz", "wb") as file:
                 file.write(content)
     return failures
@@ -127,7 +157,7 @@ def main():
     contrib = f"{folder}/src/contrib"
     os.makedirs(contrib, exist_ok=True)
     present = {entry.split("_")[0] for entry in os.listdir(contrib)}
-    missing = [name for name in names if name.split("/")[0] not in present]
+    missing = [name for name in names if re.split("[/=]", name)[0] not in present]
     failures = fetch(missing, contrib) if missing else []
     index(contrib)
     if failures:

@@ -26,7 +26,7 @@ pub struct Engine {
     command: Vec<String>,
     run: &'static [&'static str],
     daemon: Option<Running>,
-    _folders: Vec<Scratch>,
+    folders: Vec<Scratch>,
 }
 
 /// A running container.
@@ -43,7 +43,7 @@ impl Engine {
         // podman refuses a folder for its state whose path has more than 50 characters, wherever the sources lie.
         let (storage, state) = (Scratch::new(), Scratch::open_to_all());
         let command = ["podman", "--root", &shown(&storage), "--runroot", &shown(&state)].map(str::to_owned).to_vec();
-        Self { command, run: &PODMAN_RUN, daemon: None, _folders: vec![storage, state] }
+        Self { command, run: &PODMAN_RUN, daemon: None, folders: vec![storage, state] }
     }
 
     /// Returns Docker, with a daemon of its own.
@@ -61,7 +61,7 @@ impl Engine {
                 .arg(folder.join("pid")),
         );
         let command = vec!["docker".to_owned(), "--host".to_owned(), socket];
-        let mut engine = Self { command, run: &DOCKER_RUN, daemon: None, _folders: vec![folder] };
+        let mut engine = Self { command, run: &DOCKER_RUN, daemon: None, folders: vec![folder] };
         daemon.wait_until("the daemon answers", || (run(engine.command().arg("info")).code == 0).then_some(()));
         engine.daemon = Some(daemon);
         engine
@@ -97,12 +97,19 @@ impl Engine {
 
     /// Starts an image's server and waits until it is ready.
     pub fn serve(&self, image: &str) -> Container<'_> {
+        self.serve_with(image, &[])
+    }
+
+    /// The same with more options of the engine.
+    pub fn serve_with(&self, image: &str, options: &[&str]) -> Container<'_> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("mlpack-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let port = free_port();
         let mut command = self.command();
+        // podman's monitor writes files where it is started when memory runs out.
+        command.current_dir(&*self.folders[0]);
         command.args(["run", "--detach", "--name", &name]).args(self.run);
-        succeed(command.args(["--env", &format!("MLPACK_PORT={port}"), image]));
+        succeed(command.args(options).args(["--env", &format!("MLPACK_PORT={port}"), image]));
         let container = Container { engine: self, name, url: format!("http://127.0.0.1:{port}") };
         container.wait_until_ready();
         container
@@ -114,7 +121,8 @@ impl Engine {
 }
 
 impl Container<'_> {
-    fn wait_until_ready(&self) {
+    /// Waits for a worker, for example after one was lost.
+    pub fn wait_until_ready(&self) {
         wait_until("the container is ready or ended", || {
             if try_get(&format!("{}/readyz", self.url)).is_some_and(|answer| answer.status == 200) {
                 return Some(());

@@ -10,6 +10,7 @@ pub mod project;
 pub mod python;
 pub mod registry;
 pub mod scratch;
+pub mod served;
 pub mod tree;
 
 use std::ffi::OsStr;

@@ -95,6 +95,17 @@ pub fn tiny_r() -> &'static Prepared {
     })
 }
 
+/// Returns a service in Python that does all that a service can do wrong.
+pub fn faulty_python() -> &'static Prepared {
+    static FAULTY_PYTHON: OnceLock<Prepared> = OnceLock::new();
+    FAULTY_PYTHON.get_or_init(|| {
+        Prepared::new("faulty-python", |folder| {
+            place(&folder.join("manifest.yaml"), include_bytes!("faulty-python/manifest.yaml"));
+            place(&folder.join("service.py"), include_bytes!("faulty-python/service.py"));
+        })
+    })
+}
+
 /// Returns a service in R with models of several frameworks, and with maps.
 pub fn many_r() -> &'static Prepared {
     static MANY_R: OnceLock<Prepared> = OnceLock::new();
@@ -171,6 +182,15 @@ impl Prepared {
         let folder = Scratch::new();
         copy(&self.folder, &folder);
         Project(folder)
+    }
+
+    /// Builds the image into an archive that every engine can load.
+    pub fn archive(&self, folder: &Path) -> PathBuf {
+        let file = folder.join("image.tar");
+        let output = format!("docker-archive:{}", file.display());
+        let options = ["--offline", "--compression", "gzip", "--output", &output];
+        succeed(self.copy().command(self.home(), "build").args(options));
+        file
     }
 
     /// Returns the home in which it was built, which all tests share.

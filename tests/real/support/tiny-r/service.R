@@ -1,4 +1,4 @@
-# Does all that a service can do wrong, and knows all types.
+# Does all that a service can do wrong, as `faulty-python` does in Python, and knows all types.
 
 load <- function(bundle) {
   list()
@@ -10,10 +10,23 @@ call <- function(state, value) {
     allocate = double(1e12),
     # In C, which looks at no signal for half a minute.
     compute = matrix(1, 4000, 4000) %*% matrix(1, 4000, 4000),
+    # As a wrong address in C.
+    crash = tools::pskill(Sys.getpid(), 11L),
+    devour = {
+      kept <- list()
+      repeat kept[[length(kept) + 1L]] <- numeric(2^21)
+    },
     # As the kernel does where memory is short.
     die = tools::pskill(Sys.getpid(), tools::SIGKILL),
     fail = log("a"),
     hang = system("sleep 1000"),
+    # What belongs to the server, where a library writes by mistake.
+    intrude = {
+      replies <- file("/dev/fd/4", "wb", raw = TRUE)
+      writeBin(rep(as.raw(255), 64L), replies)
+      close(replies)
+      Sys.sleep(1000)
+    },
     missing = library(notthere),
     print = {
       for (line in 1:1e5) cat(strrep("x", 99), "\n", sep = "")
@@ -49,7 +62,9 @@ tensor <- function(state, values) {
 }
 
 wrong <- function(state, rows) {
-  switch(rows$what[1L], rows = list(y = c(1, 2, 3)), columns = list(z = 1), missing = list(y = NA_real_), type = list(y = "a"))
+  switch(rows$what[1L],
+    rows = list(y = c(1, 2, 3)), columns = list(z = 1), missing = list(y = NA_real_), type = list(y = "a"), frame = "a"
+  )
 }
 
 given <- function(state, rows) {
