@@ -262,6 +262,18 @@ fn the_highest_version_gives_the_image_its_name() {
 }
 
 #[test]
+fn a_pre_release_gives_its_name_only_where_there_is_nothing_else() {
+    let project = project();
+    let mut manifest = minimal();
+    manifest["artifacts"] = json!({ "model": "models/model.joblib" });
+    for (own, other, expected) in [("1.9.0", "2.0.0-rc.1", "1.9.0"), ("2.0.0-rc.1", "1.9.0-rc.2", "2.0.0-rc.1")] {
+        manifest["version"] = json!(own);
+        manifest["versions"] = json!({ other: { "artifacts": { "model": "models/old.joblib" } } });
+        assert_eq!(load(&project, manifest.to_string()).unwrap().version, expected);
+    }
+}
+
+#[test]
 fn a_link_inside_the_project_is_followed() {
     let project = project();
     let mut manifest = minimal();

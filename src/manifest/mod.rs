@@ -52,7 +52,7 @@ pub struct Manifest {
     pub name: String,
     /// The latest version of the model; it can be an image tag.
     pub version: String,
-    /// All versions of the model, lowest first; at least one.
+    /// All versions of the model, pre-releases before others, lowest first; at least one.
     pub versions: Vec<Version>,
     /// What the model does; may be empty.
     pub description: String,

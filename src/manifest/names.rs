@@ -32,10 +32,12 @@ pub(super) const MODEL: Rule = Rule {
 /// A model's version: a tag of an image reference (OCI distribution specification 1.1, `<reference>`).
 pub(super) const VERSION: Rule = Rule {
     noun: "version",
-    hint: "a version is also an image tag: letters, digits, `_`, `.` and `-`, not first `.` or `-`, at most 128 in all",
+    hint: "a version is also an image tag: letters, digits, `_`, `.` and `-`, not first `.` or `-`, at most 128 in all; \
+           `latest` is the highest by itself",
     pattern: "^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$",
     accepts: |version| {
         version.len() <= 128
+            && version != "latest"
             && version.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '_')
             && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     },

@@ -1,6 +1,6 @@
 //! The section `versions`: further versions of the model, each with the artifacts in which it differs.
 //!
-//! Versions are ordered here, once: the image names them in this order, and the last is the latest.
+//! Versions are ordered here, once: the image names them in this order, and the last is the latest, which answers by itself.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use super::reader::{Cursor, Fields, Read, all, list};
 use super::sections::{self, asset};
 use super::text::{nearest, shown};
 use super::{AssetFile, Version, keys};
+use crate::service::without_prefix;
 
 type Artifacts = BTreeMap<String, AssetFile>;
 
@@ -91,19 +92,18 @@ fn unknown<T>(cursor: Cursor<'_>, name: &str, known: &Artifacts) -> Read<T> {
     }
 }
 
-/// Orders versions as Semantic Versioning 2.0 does (section 11), for any number of parts: numbers as numbers, before words, and what
-/// has a `-` before what has not.
+/// Orders versions as Semantic Versioning 2.0 does (section 11), for any number of parts: numbers as numbers, before words. But all
+/// that have a `-`, as pre-releases do, come before all that have not, since one that is only tried out must not answer by itself.
 fn order(one: &str, other: &str) -> Ordering {
     let split = |version| {
         let (core, before) = split_once(version);
-        (parts(core), before.is_none(), before.map(parts))
+        (before.is_none(), parts(core), before.map(parts))
     };
     split(one).cmp(&split(other)).then_with(|| one.cmp(other))
 }
 
 fn split_once(version: &str) -> (&str, Option<&str>) {
-    let number = version.strip_prefix('v').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
-    let version = number.unwrap_or(version);
+    let version = without_prefix(version);
     version.split_once('-').map_or((version, None), |(core, before)| (core, Some(before)))
 }
 
@@ -132,22 +132,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_ordered_as_semantic_versioning_has_it() {
+    fn versions_are_ordered_as_semantic_versioning_has_it_but_pre_releases_first() {
         let ordered = [
-            "0.9",
             "1.0.0-alpha",
             "1.0.0-alpha.1",
             "1.0.0-beta.2",
             "1.0.0-beta.11",
             "1.0.0-rc.1",
+            "2.0.0-rc.1",
+            "2026-11-23",
+            "2026-12-01",
+            "0.9",
             "1.0.0",
             "1.0.1",
             "v1.2",
             "1.10",
             "2",
             "10",
-            "2026-11-23",
-            "2026-12-01",
             "99999999999999999999999",
             "100000000000000000000000",
             "blue",

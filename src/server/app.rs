@@ -34,7 +34,7 @@ pub struct App {
     pub endpoints: Vec<Endpoint>,
     /// The OpenAPI document as it is served.
     pub openapi: Bytes,
-    /// The versions of the model, lowest first; requests name them by position.
+    /// The versions of the model, the latest last; requests name them by position.
     pub pools: Vec<Pool>,
     /// Starts and reaps workers.
     pub reaper: Reaper,
@@ -83,7 +83,9 @@ impl App {
         let workers =
             options.workers.or(service.server.workers.map(|count| count as usize)).unwrap_or(processors).max(1);
         let mut limits = options.limits.clone();
-        limits.fit_to_open_files();
+        // Of each version, the workers and the process that they are forked from.
+        let versions = service.versions().count();
+        limits.fit_to_open_files(versions * (workers + 1));
         check_versions(&service)?;
         let mut document = openapi::document(&service);
         if let Some(auth) = &auth {
@@ -103,7 +105,7 @@ impl App {
             origins: options.origins.clone(),
             tracer: options.traces.clone().map(|settings| Arc::new(Tracer::new(settings, &service))),
             vertex: options.vertex.clone(),
-            threads: (processors / workers).max(1),
+            threads: threads(processors, versions * workers),
             service,
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -211,6 +213,11 @@ impl App {
     }
 }
 
+/// Shares the processors among the workers of all versions.
+fn threads(processors: usize, workers: usize) -> usize {
+    (processors / workers).max(1)
+}
+
 fn max_body(service: &Service) -> usize {
     service.server.max_body_bytes.min(MAX_BODY) as usize
 }
@@ -229,6 +236,18 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.idle.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::threads;
+
+    #[test]
+    fn workers_of_all_versions_share_the_processors() {
+        for (processors, versions, workers, expected) in [(8, 1, 2, 4), (8, 2, 2, 2), (8, 3, 2, 1), (2, 4, 2, 1)] {
+            assert_eq!(threads(processors, versions * workers), expected, "{processors} {versions} {workers}");
         }
     }
 }

@@ -27,7 +27,7 @@ Usage: mlpack-server [serve | healthcheck] [OPTIONS]
   --version, --help
 
 Environment:
-  MLPACK_PORT, MLPACK_WORKERS (a number), MLPACK_LOG (error, warn, info, debug)
+  MLPACK_PORT, MLPACK_WORKERS (a number, for each version), MLPACK_LOG (error, warn, info, debug)
   AIP_PREDICT_ROUTE, AIP_HEALTH_ROUTE    paths for Vertex AI
   MLPACK_API_KEYS_FILE, MLPACK_API_KEYS  who may call: `name:key` or `name:sha256:digest`, one a line, or with commas
   MLPACK_JWT_KEYS_FILE                   a JSON Web Key Set: who may sign tokens of those who call

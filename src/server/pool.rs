@@ -13,6 +13,8 @@ use crate::service::{Service, Version};
 
 /// The label of the latest version, unless another one has it.
 const LATEST: [&str; 2] = ["latest", "stable"];
+/// The number of versions that begin with none.
+const UNNUMBERED: &str = "1";
 
 /// The workers of one version, and all that belongs to them.
 pub struct Pool {
@@ -53,14 +55,6 @@ impl Pool {
         &self.version.version
     }
 
-    /// Returns the whole number that the version begins with, since some protocols know no other versions; 1 where it begins
-    /// with none.
-    pub fn number(&self) -> &str {
-        let name = self.name();
-        let end = name.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(name.len());
-        if end == 0 { "1" } else { &name[..end] }
-    }
-
     /// Returns how many workers are ready.
     pub fn ready_workers(&self) -> usize {
         self.ready.load(Ordering::Relaxed)
@@ -84,17 +78,29 @@ impl Pool {
     }
 }
 
-/// Finds a version by what a request calls it: its name, a label, or the whole number that the latest of some begin with.
+/// Finds a version by what a request calls it: its name, a label, or the whole number that the latest of some begin with. 1 is
+/// also the latest of those that begin with no number, if none begins with 1.
 pub fn find(pools: &[Pool], asked: &str) -> Option<usize> {
-    let named = pools.iter().position(|pool| pool.name() == asked);
-    let numbered = || pools.iter().rposition(|pool| pool.number() == asked);
-    named.or_else(|| labelled(pools, asked)).or_else(numbered)
+    let numbered = |number| pools.iter().rposition(|pool| pool.version.number() == number);
+    let unnumbered = || (asked == UNNUMBERED).then(|| numbered(None)).flatten();
+    named(pools, asked).or_else(|| labelled(pools, asked)).or_else(|| numbered(Some(asked))).or_else(unnumbered)
 }
 
-/// Finds a version by a label.
+/// Finds a version by a label. What usually stands for the latest does not where a version is called so itself.
 pub fn labelled(pools: &[Pool], label: &str) -> Option<usize> {
     let given = pools.iter().position(|pool| pool.version.labels.iter().any(|given| given == label));
-    given.or_else(|| LATEST.contains(&label).then_some(pools.len() - 1))
+    given.or_else(|| LATEST.contains(&label).then(|| named(pools, label).unwrap_or(pools.len() - 1)))
+}
+
+/// Returns the whole number by which a version is found, since some protocols know no other versions; `None` where its number
+/// stands for another version.
+pub fn number(pools: &[Pool], pool: usize) -> Option<&str> {
+    let number = pools[pool].version.number().unwrap_or(UNNUMBERED);
+    (find(pools, number) == Some(pool)).then_some(number)
+}
+
+fn named(pools: &[Pool], name: &str) -> Option<usize> {
+    pools.iter().position(|pool| pool.name() == name)
 }
 
 #[cfg(test)]
@@ -136,9 +142,47 @@ mod tests {
 
     #[test]
     fn the_only_version_has_the_usual_labels_and_a_number() {
-        let pools = pools(&[("v7", &[])]);
-        for asked in ["v7", "latest", "stable", "1"] {
-            assert_eq!(find(&pools, asked), Some(0), "{asked}");
+        for (name, number) in [("v7", "7"), ("7.1", "7"), ("vine", "1"), ("blue", "1")] {
+            let pools = pools(&[(name, &[])]);
+            for asked in [name, "latest", "stable", number] {
+                assert_eq!(find(&pools, asked), Some(0), "{name} {asked}");
+            }
+            assert_eq!(find(&pools, "8"), None);
         }
+    }
+
+    #[test]
+    fn a_v_before_a_number_does_not_hide_it() {
+        let pools = pools(&[("v1.0", &[]), ("v1.1", &[]), ("v2.0", &[])]);
+        assert_eq!(["1", "2", "3"].map(|asked| find(&pools, asked)), [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn a_version_without_a_number_is_1_only_where_no_other_is() {
+        assert_eq!(find(&pools(&[("1.0.0", &[]), ("blue", &[])]), "1"), Some(0));
+        assert_eq!(find(&pools(&[("2", &[]), ("blue", &[]), ("green", &[])]), "1"), Some(2));
+        assert_eq!(find(&pools(&[("2", &[])]), "1"), None);
+    }
+
+    #[test]
+    fn a_version_called_stable_is_what_the_label_stands_for() {
+        let pools = pools(&[("stable", &[]), ("testing", &[])]);
+        assert_eq!(["stable", "latest"].map(|label| labelled(&pools, label)), [Some(0), Some(1)]);
+        assert_eq!(find(&pools, "stable"), Some(0));
+    }
+
+    #[test]
+    fn a_number_is_told_only_of_the_version_that_it_finds() {
+        let numbers = |versions| {
+            let pools = pools(versions);
+            (0..pools.len()).map(|pool| number(&pools, pool).map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let some = |number: &str| Some(number.to_owned());
+        assert_eq!(
+            numbers(&[("1.0.0", &[]), ("v1.1.0", &[]), ("2", &[]), ("2.1", &[])]),
+            [None, some("1"), some("2"), None]
+        );
+        assert_eq!(numbers(&[("1.0.0", &[]), ("blue", &[])]), [some("1"), None]);
+        assert_eq!(numbers(&[("blue", &[]), ("green", &[])]), [None, some("1")]);
     }
 }

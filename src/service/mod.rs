@@ -57,7 +57,7 @@ pub struct Service {
     /// The latest version of the model, which answers where none is asked for.
     #[serde(flatten)]
     pub latest: Version,
-    /// The other versions, lowest first: they differ from it in their artifacts alone.
+    /// The other versions, in the manifest's order: they differ from it in their artifacts alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Version>,
     /// What the model does, in the user's words; may be empty.
@@ -75,7 +75,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Returns all versions of the model, lowest first.
+    /// Returns all versions of the model, in the manifest's order; the latest is the last.
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Version> {
         self.earlier.iter().chain([&self.latest])
     }
@@ -91,6 +91,21 @@ pub struct Version {
     pub labels: Vec<String>,
     /// Files that the model is made of, by name.
     pub artifacts: BTreeMap<String, Asset>,
+}
+
+impl Version {
+    /// Returns the whole number that the version begins with, if it does; a `v` may stand before it.
+    pub fn number(&self) -> Option<&str> {
+        let name = without_prefix(&self.version);
+        let end = name.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(name.len());
+        (end > 0).then(|| &name[..end])
+    }
+}
+
+/// Returns a version without the `v` that many write before its number.
+pub fn without_prefix(version: &str) -> &str {
+    let number = version.strip_prefix('v').filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    number.unwrap_or(version)
 }
 
 /// How a worker is started.

@@ -96,6 +96,47 @@ fn versions_and_labels_stand_in_the_paths_of_tensorflow_serving() {
 }
 
 #[test]
+fn a_version_whose_number_is_anothers_is_told_by_its_name() {
+    let server = service().versions(&[("v1.0", &[], "10"), ("v1.1", &[], "11"), ("blue", &[], "2")]).start();
+    let of = |path: &str| {
+        let status = server.get(&format!("/v1/models/test{path}")).1;
+        let metadata = server.get(&format!("/v1/models/test{path}/metadata")).1;
+        assert_eq!(status["model_version_status"].as_array().unwrap().len(), 1, "{path}");
+        [&status["model_version_status"][0], &metadata["model_spec"]].map(|of| of["version"].clone())
+    };
+    for (path, version) in [
+        ("", "1"),
+        ("/versions/1", "1"),
+        ("/versions/v1.1", "1"),
+        ("/versions/v1.0", "v1.0"),
+        ("/versions/blue", "blue"),
+    ] {
+        // Of the model, the status lists numbers, and the metadata are the default version's.
+        let metadata = if path.is_empty() { "blue" } else { version };
+        assert_eq!(of(path), [version, metadata], "{path}");
+    }
+    let predict =
+        |version: &str| server.post(&format!("/v1/models/test/versions/{version}:predict"), &json!({"instances": [1]}));
+    assert_eq!(predict("1").1["predictions"][0]["version"], "v1.1");
+    assert_eq!(predict("2").0, 404);
+}
+
+#[test]
+fn a_warning_about_an_answer_names_the_version() {
+    let output = table(&[column("y", "number", json!({"maximum": 5.0})), column("version", "string", json!({}))]);
+    let server = Service::new(CODE)
+        .endpoint("predict", &table(&[column("x", "number", json!({}))]), &output)
+        .validate_output("predict", "warn")
+        .versions(&[("1", &[], "10"), ("2", &[], "2")])
+        .start();
+    assert_eq!(own(&server, "/v/1/predict").0, 200);
+    let log = server.stop();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let warned: Vec<Value> = lines.filter(|line| line["message"] == "the answer does not fit its contract").collect();
+    assert!(matches!(warned.as_slice(), [line] if line["version"] == "1"), "{log}");
+}
+
+#[test]
 fn the_open_inference_protocol_names_the_version_that_answered() {
     let server = several().start();
     let body = json!({"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1]}]});

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::server::options::{Environment, OptionsError};
 
-/// Descriptors that connections must leave to workers, files and the log.
+/// Descriptors that connections must leave to files and the log.
 const RESERVED: u64 = 128;
+/// Descriptors that connections must leave to each worker: its pipes.
+const RESERVED_BY_WORKER: u64 = 4;
 /// hyper takes no buffer below this.
 const SMALLEST_HEAD: usize = 8 << 10;
 
@@ -52,12 +54,41 @@ impl Limits {
         })
     }
 
-    /// Raises the system's limit of open files to what the connections need, or lowers the connections to what it allows.
-    pub fn fit_to_open_files(&mut self) {
-        let wanted = self.connections as u64 + RESERVED;
-        let allowed = crate::server::init::allow_open_files(wanted);
+    /// Raises the system's limit of open files to what connections and workers need, or lowers the connections to what it allows.
+    pub fn fit_to_open_files(&mut self, workers: usize) {
+        self.fit(workers, crate::server::init::allow_open_files);
+    }
+
+    /// As [`Self::fit_to_open_files`]; `allow` is asked for so many open files and says how many there may be.
+    fn fit(&mut self, workers: usize, allow: impl FnOnce(u64) -> u64) {
+        let workers = RESERVED_BY_WORKER * workers as u64;
+        let wanted = self.connections as u64 + RESERVED + workers;
+        let allowed = allow(wanted);
         if allowed < wanted {
-            self.connections = allowed.saturating_sub(RESERVED).max(allowed / 2).max(1) as usize;
+            let rest = allowed.saturating_sub(workers);
+            self.connections = rest.saturating_sub(RESERVED).max(rest / 2).max(1) as usize;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_every_worker() {
+        for (workers, allowed, connections) in
+            [(0, 1024, 896), (10, 1024, 856), (200, 1024, 112), (10, 100, 30), (24, 100, 2), (200, 100, 1)]
+        {
+            let mut limits = Limits::default();
+            limits.fit(workers, |_| allowed);
+            assert_eq!(limits.connections, connections, "{workers} {allowed}");
+        }
+        let mut limits = Limits { connections: 100, ..Limits::default() };
+        limits.fit(10, |wanted| {
+            assert_eq!(wanted, 268);
+            wanted
+        });
+        assert_eq!(limits.connections, 100);
     }
 }

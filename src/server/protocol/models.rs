@@ -6,7 +6,7 @@
 
 use crate::server::app::{App, Callee};
 use crate::server::failure::{Code, Failure};
-use crate::server::pool::Pool;
+use crate::server::pool::{self, Pool};
 use crate::service::Task;
 
 /// The endpoint that is called where a request names none.
@@ -54,13 +54,12 @@ pub(super) fn for_task(app: &App, model: &str, found: Callee, task: Task) -> Cal
 
 /// Returns the whole numbers of the versions there are, latest first, each with the latest version that begins with it.
 pub(super) fn numbers(app: &App) -> Vec<(&str, usize)> {
-    let mut numbers: Vec<(&str, usize)> = Vec::new();
-    for (pool, version) in app.pools.iter().enumerate().rev() {
-        if numbers.iter().all(|(number, _)| *number != version.number()) {
-            numbers.push((version.number(), app.find_version(version.number()).unwrap_or(pool)));
-        }
-    }
-    numbers
+    (0..app.pools.len()).rev().filter_map(|pool| Some((pool::number(&app.pools, pool)?, pool))).collect()
+}
+
+/// Returns what a protocol that knows whole numbers calls a version: its number, or its name where that stands for another version.
+pub(super) fn number(app: &App, pool: usize) -> &str {
+    pool::number(&app.pools, pool).unwrap_or(app.pools[pool].name())
 }
 
 /// Returns every model by each of its names and versions, with its state as Triton names it.

@@ -161,20 +161,20 @@ async fn call(
         pool.metrics.staged(number, stages);
     }
     let expected = endpoint.batch.then_some(count);
-    Ok(match check_form(&endpoint.output, &result, expected).and_then(|()| judge(endpoint, &result)) {
+    Ok(match check_form(&endpoint.output, &result, expected).and_then(|()| judge(endpoint, pool, &result)) {
         Ok(()) => Ok(Served { result, start, took, stages }),
         Err(message) => Err(Fault::new(ErrorKind::Output, message)),
     })
 }
 
 /// Does what the endpoint wants done about values that its output does not allow.
-fn judge(endpoint: &Endpoint, result: &Payload) -> Result<(), String> {
+fn judge(endpoint: &Endpoint, pool: &Pool, result: &Payload) -> Result<(), String> {
     match endpoint.validate_output {
         ValidateOutput::Off => Ok(()),
         ValidateOutput::Fail => check_values(endpoint, result),
         ValidateOutput::Warn => {
             if let Err(reason) = check_values(endpoint, result) {
-                let fields = json!({"endpoint": endpoint.name, "reason": reason});
+                let fields = json!({"endpoint": endpoint.name, "version": pool.name(), "reason": reason});
                 log::line(Level::Warn, "the answer does not fit its contract", fields);
             }
             Ok(())

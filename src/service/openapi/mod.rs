@@ -80,6 +80,8 @@ pub fn document(service: &Service) -> Value {
 /// Where an endpoint is called.
 struct Place {
     path: String,
+    /// The path at which the endpoint's own schemas stand in the document.
+    home: String,
     /// The operation's name, which no other has.
     id: String,
     /// The versions and labels that may stand in the path.
@@ -91,11 +93,13 @@ struct Place {
 /// Returns where an endpoint is called: the latest version, and each that is named where there are several.
 fn places(name: &str, service: &Service) -> Vec<Place> {
     let several = !service.earlier.is_empty();
-    let mut places = vec![Place { path: format!("/{name}"), id: name.to_owned(), versions: Vec::new(), several }];
+    let home = format!("/{name}");
+    let mut places =
+        vec![Place { path: home.clone(), home: home.clone(), id: name.to_owned(), versions: Vec::new(), several }];
     if several {
         let names = service.versions().rev().flat_map(|version| [&version.version].into_iter().chain(&version.labels));
         let (path, id) = (format!("/v/{{version}}/{name}"), format!("{name}.version"));
-        places.push(Place { path, id, versions: names.cloned().collect(), several });
+        places.push(Place { path, home, id, versions: names.cloned().collect(), several });
     }
     places
 }
@@ -110,7 +114,7 @@ fn operation(place: &Place, endpoint: &Endpoint) -> Value {
     let mut operation = json!({
         "operationId": place.id,
         "tags": [tag(endpoint.task)],
-        "requestBody": body(&place.path, &endpoint.input),
+        "requestBody": body(place, &endpoint.input),
         "responses": responses,
     });
     if !endpoint.description.is_empty() {
@@ -125,7 +129,7 @@ fn operation(place: &Place, endpoint: &Endpoint) -> Value {
 }
 
 fn success(place: &Place, endpoint: &Endpoint) -> Value {
-    let content = content(&place.path, &endpoint.output, true);
+    let content = content(&place.path, &place.home, &endpoint.output, true);
     let mut response = json!({"description": "The model's answer.", "content": content});
     if place.several {
         let description = "The version of the model that answered.";
@@ -153,8 +157,8 @@ fn tags(service: &Service) -> Vec<Value> {
     tasks.into_iter().chain(["health".to_owned()]).map(|name| json!({ "name": name })).collect()
 }
 
-fn body(path: &str, input: &Data) -> Value {
-    let mut content = content(path, input, false);
+fn body(place: &Place, input: &Data) -> Value {
+    let mut content = content(&place.path, &place.home, input, false);
     if let (Some(media), Some(example)) = (content.get_mut("application/json"), example::request(input)) {
         media["example"] = example;
     }

@@ -4,8 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::service::{Column, ColumnType, Data, Dtype, Extra};
 
-/// Returns the media types of an input or output, each with its schema; `path` is that of the operation.
-pub(super) fn content(path: &str, data: &Data, output: bool) -> Value {
+/// Returns the media types of an input or output, each with its schema; `path` is that of the operation. Where it is not `home`, what the
+/// user wrote as a schema is not written again, but referred to there: no `$id` or anchor may stand twice in a document.
+pub(super) fn content(path: &str, home: &str, data: &Data, output: bool) -> Value {
     match data {
         Data::Table { columns, extra } => {
             json!({"application/json": {"schema": table(columns, *extra, output)}})
@@ -17,8 +18,9 @@ pub(super) fn content(path: &str, data: &Data, output: bool) -> Value {
         }
         Data::Json { schema } => {
             let part = if output { "responses/200" } else { "requestBody" };
-            let place = format!("#/paths/{}/post/{part}/content/application~1json/schema", pointer(path));
-            json!({"application/json": {"schema": embedded(schema, &place)}})
+            let place = format!("#/paths/{}/post/{part}/content/application~1json/schema", pointer(home));
+            let schema = if path == home { embedded(schema, &place) } else { json!({ "$ref": place }) };
+            json!({"application/json": {"schema": schema}})
         }
         Data::Text => json!({
             "text/plain": {"schema": {"type": "string"}},
@@ -189,16 +191,24 @@ mod tests {
         let schema =
             json!({"$defs": {"a": {"enum": [{"$ref": "#/b"}]}}, "items": [{"$ref": "#/$defs/a"}, {"$ref": "#"}]});
         let data = Data::Json { schema };
-        let found = &content("/x", &data, true)["application/json"]["schema"];
+        let found = &content("/x", "/x", &data, true)["application/json"]["schema"];
         let place = "#/paths/~1x/post/responses/200/content/application~1json/schema";
         assert_eq!(found["items"], json!([{"$ref": format!("{place}/$defs/a")}, {"$ref": place}]));
         assert_eq!(found["$defs"]["a"]["enum"], json!([{"$ref": "#/b"}]));
     }
 
     #[test]
+    fn a_schema_with_a_name_stands_once_in_the_document() {
+        let data = Data::Json { schema: json!({"$id": "https://example.org/x", "$anchor": "x"}) };
+        let found = &content("/v/{version}/x", "/x", &data, false)["application/json"]["schema"];
+        assert_eq!(*found, json!({"$ref": "#/paths/~1x/post/requestBody/content/application~1json/schema"}));
+        assert_eq!(content("/x", "/x", &data, false)["application/json"]["schema"]["$anchor"], "x");
+    }
+
+    #[test]
     fn tensors_nest_as_deep_as_their_shape() {
         let data = Data::Tensor { dtype: Dtype::Uint8, shape: vec![None, Some(2)] };
-        let tensor = &content("/x", &data, false)["application/json"]["schema"]["properties"]["tensor"];
+        let tensor = &content("/x", "/x", &data, false)["application/json"]["schema"]["properties"]["tensor"];
         assert_eq!(tensor["minItems"], json!(1));
         assert_eq!(tensor["items"]["maxItems"], json!(2));
         assert_eq!(tensor["items"]["items"]["maximum"], json!(255));

@@ -8,10 +8,11 @@ use crate::server::protocol::models;
 use crate::server::protocol::tensors::{self, Described, Kind};
 use crate::service::Dtype;
 
-/// Returns the state of the version asked for, or of all, latest first. Versions are whole numbers here: each stands for the latest
-/// version that begins with it.
+/// Returns the state of the version asked for, or of all, latest first. Versions are whole numbers here, since
+/// clients read them as such: each stands for the latest version that begins with it. One that only its name stands for is told by it,
+/// and only to who asks for it.
 pub(super) fn status(app: &App, asked: Option<usize>) -> Value {
-    let versions = asked.map_or_else(|| models::numbers(app), |pool| vec![(app.pools[pool].number(), pool)]);
+    let versions = asked.map_or_else(|| models::numbers(app), |pool| vec![(models::number(app, pool), pool)]);
     let status = |(number, pool): (&str, usize)| {
         let state = if app.serves(pool) { "AVAILABLE" } else { "LOADING" };
         json!({"version": number, "state": state, "status": {"error_code": "OK", "error_message": ""}})
@@ -23,10 +24,10 @@ pub(super) fn status(app: &App, asked: Option<usize>) -> Value {
 pub(super) fn metadata(app: &App, model: &str, callee: Callee) -> Value {
     let mut signatures: Map<String, Value> =
         app.endpoints.iter().map(|endpoint| (endpoint.name.clone(), signature(endpoint))).collect();
-    let (pool, endpoint) = app.called(callee);
+    let endpoint = &app.endpoints[callee.endpoint];
     signatures.insert("serving_default".to_owned(), signature(endpoint));
     json!({
-        "model_spec": {"name": model, "signature_name": "", "version": pool.number()},
+        "model_spec": {"name": model, "signature_name": "", "version": models::number(app, callee.pool)},
         "metadata": {"signature_def": {"signature_def": signatures}},
     })
 }
