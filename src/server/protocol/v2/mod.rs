@@ -78,6 +78,8 @@ fn server(_: &App, id: &HeaderValue) -> Response {
 }
 
 type Parameters = Path<BTreeMap<String, String>>;
+/// Gives a page's status and text from the path's parameters and what they stand for.
+type Page = fn(&App, &BTreeMap<String, String>, Callee) -> (StatusCode, Value);
 
 /// Finds what a path's model and version stand for.
 fn find(app: &App, parameters: &BTreeMap<String, String>) -> Result<Callee, Failure> {
@@ -85,8 +87,8 @@ fn find(app: &App, parameters: &BTreeMap<String, String>) -> Result<Callee, Fail
     models::find(app, parameters.get("model").map_or("", String::as_str), version)
 }
 
-/// Makes a page about one model; it gets the path's parameters and what they stand for.
-fn about(app: &Arc<App>, page: fn(&App, &BTreeMap<String, String>, Callee) -> (StatusCode, Value)) -> MethodRouter {
+/// Makes a page about one model.
+fn about(app: &Arc<App>, page: Page) -> MethodRouter {
     let app = Arc::clone(app);
     get(async move |Path(parameters): Parameters, headers: HeaderMap| {
         let id = http::request_id(&headers);
