@@ -1,6 +1,9 @@
 //! Checks what has no rows: a JSON value, a text, a file.
 
+use std::fmt::Formatter;
+
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::malformed;
 use crate::server::contract::Form;
@@ -28,13 +31,67 @@ pub fn content(form: &Form, bytes: Bytes, place: &str) -> Result<Payload, Failur
 
 /// Makes sure that the text is one JSON value, no deeper than 128 levels, that fits the schema.
 fn json(schema: Option<&JsonSchema>, text: &[u8], place: &str) -> Result<(), Failure> {
+    let Some(schema) = schema else {
+        return serde_json::from_slice(text).map(|Sound| ()).map_err(|error| malformed(&error));
+    };
     let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
-    let Some(schema) = schema else { return Ok(()) };
     let problems = schema.problems(&value, MAX_PROBLEMS).into_iter();
     let details: Vec<Detail> = problems
         .map(|problem| Detail { pointer: format!("{place}{}", problem.pointer), message: problem.message })
         .collect();
     if details.is_empty() { Ok(()) } else { Err(Failure::invalid(details)) }
+}
+
+/// Any JSON value, of which nothing is kept. It is read as `serde_json::Value` is: `IgnoredAny` would take texts that are not UTF-8,
+/// numbers without bounds and lists of any depth.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any valid JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        while members.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 /// Returns whether a file begins like a picture of one of the types.
@@ -58,6 +115,56 @@ mod tests {
         assert!(is_image(&types, b"\x89PNG\r\n\x1a\n...") && is_image(&types, b"RIFF\x01\0\0\0WEBPVP8 "));
         for wrong in [b"".as_slice(), b"\xff\xd8\xff\xe0", b"RIFF\x01\0\0\0WAVE", b"<svg/>"] {
             assert!(!is_image(&types, wrong), "{wrong:?}");
+        }
+    }
+    #[test]
+    fn json_without_a_schema_is_read_as_strictly_as_with_one() {
+        let deep = |depth: usize| format!("{}1{}", "[{\"a\":".repeat(depth), "}]".repeat(depth)).into_bytes();
+        let mut right = vec![deep(63)];
+        right.extend(
+            [
+                &br#" {"a": 1, "a": [true, null, -1, 1.5e3, "\ud83d\ude00", 18446744073709551615]} "#[..],
+                b"1",
+                b"[]",
+                b"{}",
+            ]
+            .map(<[u8]>::to_vec),
+        );
+        let mut wrong = vec![deep(64), deep(100_000)];
+        wrong.extend(
+            [
+                &b""[..],
+                b"1 2",
+                b"[1,]",
+                b"{\"a\"}",
+                b"{1: 2}",
+                b"{\"a\": 1,}",
+                b"nul",
+                b"01",
+                b"1e999",
+                b"-",
+                b"NaN",
+                b"\"\xff\"",
+                b"{\"\xff\": 1}",
+                b"\"\\ud800\"",
+                b"{\"\\udc00\": 1}",
+                b"\"\n\"",
+                b"\"\\x\"",
+                b"[",
+                b"\xef\xbb\xbf1",
+            ]
+            .map(<[u8]>::to_vec),
+        );
+        for text in &right {
+            assert!(
+                serde_json::from_slice::<serde_json::Value>(text).is_ok() && json(None, text, "").is_ok(),
+                "{text:?}"
+            );
+        }
+        for text in &wrong {
+            let expected = malformed(&serde_json::from_slice::<serde_json::Value>(text).unwrap_err());
+            let found = json(None, text, "").unwrap_err();
+            assert_eq!((found.code, found.message), (expected.code, expected.message), "{text:?}");
         }
     }
 }

@@ -3,15 +3,12 @@
 //! Nothing is allocated for a value that fits, but for schemas that ask what others have left out (`unevaluatedItems`,
 //! `unevaluatedProperties`). Work and depth are bounded, whatever schema and value are.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::node::{Applicator, Node, NodeId, Program, Properties};
-use super::visit::{Place, Scope, Seen, Visit, mark};
-use super::{SchemaProblem, message};
+use super::node::{Applicator, Node, NodeId, Program};
+use super::visit::{Place, Scope, Seen, Tells, Visit, mark};
+use super::{SchemaProblem, message, work};
 
-/// How many schemas are held against values of one request, and how many more for each value that it consists of.
-const MAX_STEPS: u64 = 1 << 20;
-const MAX_STEPS_EACH: u64 = 1 << 8;
 /// How deep schemas may lead to each other while a value is checked.
 const MAX_DEPTH: u32 = 800;
 /// How many forms of a choice are told.
@@ -19,17 +16,18 @@ const MAX_FORMS: usize = 3;
 
 /// Returns what is wrong with a value: nothing, or up to `most` problems.
 pub(super) fn problems(program: &Program, value: &Value, most: usize) -> Vec<SchemaProblem> {
-    let steps = MAX_STEPS + MAX_STEPS_EACH * count(value);
+    let steps = work::budget(value);
     let mut run = Run { program, left: steps, too_deep: false, most, problems: Vec::new() };
-    let visit = Visit { place: &Place::Root, scope: None, depth: 0, tells: false };
+    let visit = Visit { place: &Place::Root, scope: None, depth: 0, tells: Tells::Nothing };
     if run.fits(0, value, visit, None) && run.is_whole() {
         return Vec::new();
     }
     if run.is_whole() {
         run.left = steps;
-        run.fits(0, value, Visit { tells: true, ..visit }, None);
+        run.fits(0, value, Visit { tells: Tells::All, ..visit }, None);
     }
-    if run.is_whole() {
+    // What was found is true, even where there was more to look at.
+    if run.is_whole() || !run.problems.is_empty() {
         return run.problems;
     }
     let message = if run.too_deep {
@@ -40,16 +38,9 @@ pub(super) fn problems(program: &Program, value: &Value, most: usize) -> Vec<Sch
     vec![SchemaProblem { pointer: String::new(), message: message.to_owned() }]
 }
 
-fn count(value: &Value) -> u64 {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(count).sum::<u64>(),
-        Value::Object(members) => 1 + members.values().map(count).sum::<u64>(),
-        _ => 1,
-    }
-}
-
-struct Run<'p> {
-    program: &'p Program,
+/// One look at a value: for whether it fits, or for its problems.
+pub(super) struct Run<'p> {
+    pub(super) program: &'p Program,
     left: u64,
     too_deep: bool,
     most: usize,
@@ -58,27 +49,29 @@ struct Run<'p> {
 
 impl Run<'_> {
     /// Returns whether all was looked at that had to be.
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.left > 0 && !self.too_deep
+    }
+
+    pub(super) fn spend(&mut self, steps: u64) {
+        self.left = self.left.saturating_sub(steps);
+    }
+
+    fn seen(&mut self, value: &Value) -> Seen {
+        self.spend(work::length(value) as u64);
+        Seen::of(value)
     }
 
     /// Returns whether a value fits a node; `outer` learns what was looked at, for the schema that asked.
     fn fits(&mut self, id: NodeId, value: &Value, visit: Visit<'_>, outer: Option<&mut Seen>) -> bool {
-        self.left = self.left.saturating_sub(1);
+        self.spend(1);
         self.too_deep |= visit.depth >= MAX_DEPTH;
         if !self.is_whole() {
             return false;
         }
         let program = self.program;
         let node = &program.nodes[id];
-        let mut fits = true;
-        for assertion in node.assertions.iter().filter(|assertion| !assertion.holds(value)) {
-            fits = false;
-            if !visit.tells {
-                return false;
-            }
-            self.tell(visit.place, || message::of(assertion, value));
-        }
+        let Some(mut fits) = self.assertions(node, value, visit) else { return false };
         let rest = node.unevaluated(value);
         if node.applicators.is_empty() && rest.is_none() {
             return fits;
@@ -89,7 +82,7 @@ impl Run<'_> {
         let Some(rest) = rest else {
             return self.apply_all(node, value, visit, outer) && fits;
         };
-        let mut seen = Seen::of(value);
+        let mut seen = self.seen(value);
         fits &= self.apply_all(node, value, visit, Some(&mut seen));
         // Once something else is wrong, what was left out says nothing.
         fits = fits && self.unevaluated(rest, value, visit, &mut seen);
@@ -97,6 +90,26 @@ impl Run<'_> {
             outer.add(&seen);
         }
         fits
+    }
+
+    /// Returns whether all assertions hold; `None` ends the check of the node.
+    fn assertions(&mut self, node: &Node, value: &Value, visit: Visit<'_>) -> Option<bool> {
+        let mut fits = true;
+        for assertion in &node.assertions {
+            self.spend(assertion.work(value));
+            if !self.is_whole() {
+                return None;
+            }
+            if assertion.holds(value) {
+                continue;
+            }
+            if visit.tells == Tells::Nothing {
+                return None;
+            }
+            fits = false;
+            self.tell(visit.place, || message::of(assertion, value));
+        }
+        Some(fits)
     }
 
     fn apply_all(&mut self, node: &Node, value: &Value, visit: Visit<'_>, mut seen: Option<&mut Seen>) -> bool {
@@ -110,8 +123,8 @@ impl Run<'_> {
         fits
     }
 
-    fn is_enough(&self, visit: Visit<'_>) -> bool {
-        !visit.tells || self.problems.len() >= self.most
+    pub(super) fn is_enough(&self, visit: Visit<'_>) -> bool {
+        visit.tells == Tells::Nothing || self.problems.len() >= self.most
     }
 
     fn apply(&mut self, applicator: &Applicator, value: &Value, visit: Visit<'_>, mut seen: Option<&mut Seen>) -> bool {
@@ -162,10 +175,10 @@ impl Run<'_> {
     }
 
     /// Holds a node against the value without telling problems. What it looked at counts only where the value fits.
-    fn quietly(&mut self, node: NodeId, value: &Value, visit: Visit<'_>, seen: Option<&mut Seen>) -> bool {
-        let visit = Visit { tells: false, ..visit };
+    pub(super) fn quietly(&mut self, node: NodeId, value: &Value, visit: Visit<'_>, seen: Option<&mut Seen>) -> bool {
+        let visit = Visit { tells: Tells::Nothing, ..visit };
         let Some(seen) = seen else { return self.fits(node, value, visit, None) };
-        let mut own = Seen::of(value);
+        let mut own = self.seen(value);
         let fits = self.fits(node, value, visit, Some(&mut own));
         if fits {
             seen.add(&own);
@@ -199,27 +212,27 @@ impl Run<'_> {
     /// A choice between schemas is one problem: which of them was meant nobody knows. The forms are told where each can be said in a
     /// few words.
     fn no_form(&mut self, nodes: &[NodeId], value: &Value, visit: Visit<'_>) -> bool {
-        if !visit.tells {
+        if visit.tells == Tells::Nothing || !self.is_whole() {
             return false;
         }
         let told = std::mem::take(&mut self.problems);
         let most = std::mem::replace(&mut self.most, MAX_FORMS + 1);
         for node in nodes {
             if self.problems.len() < self.most {
-                self.fits(*node, value, visit, None);
+                self.fits(*node, value, Visit { tells: Tells::Form, ..visit }, None);
             }
         }
         self.most = most;
         let forms = std::mem::replace(&mut self.problems, told);
         let pointer = visit.place.pointer();
         let are_short = (1..=MAX_FORMS).contains(&forms.len()) && forms.iter().all(|form| form.pointer == pointer);
-        self.check(false, visit, || {
-            if are_short {
-                message::list(forms.into_iter().map(|form| form.message), " or ")
-            } else {
-                "must fit one of the forms that the schema has for it".to_owned()
-            }
-        })
+        let message = if are_short && self.is_whole() {
+            message::list(forms.into_iter().map(|form| form.message), " or ")
+        } else {
+            "must fit one of the forms that the schema has for it".to_owned()
+        };
+        self.add(SchemaProblem { pointer, message });
+        false
     }
 
     fn items(
@@ -244,13 +257,22 @@ impl Run<'_> {
     }
 
     fn element(&mut self, node: NodeId, position: usize, item: &Value, visit: Visit<'_>) -> bool {
-        let place = Place::Element(position, visit.place);
-        self.fits(node, item, Visit { place: &place, ..visit }, None)
+        self.inside(node, item, visit, &Place::Element(position, visit.place))
     }
 
-    fn member(&mut self, node: NodeId, name: &str, member: &Value, visit: Visit<'_>) -> bool {
-        let place = Place::Member(name, visit.place);
-        self.fits(node, member, Visit { place: &place, ..visit }, None)
+    pub(super) fn member(&mut self, node: NodeId, name: &str, member: &Value, visit: Visit<'_>) -> bool {
+        self.inside(node, member, visit, &Place::Member(name, visit.place))
+    }
+
+    /// Holds a node against what is in the value.
+    fn inside(&mut self, node: NodeId, value: &Value, visit: Visit<'_>, place: &Place<'_>) -> bool {
+        let visit = Visit { place, ..visit };
+        if visit.tells != Tells::Form {
+            return self.fits(node, value, visit, None);
+        }
+        // A form that is wrong further inside is not told in words: to gather them for each form would take work without end.
+        let fits = self.quietly(node, value, visit, None);
+        self.check(fits, visit, String::new)
     }
 
     fn contained(&mut self, node: NodeId, items: &[Value], visit: Visit<'_>, mut seen: Option<&mut Seen>) -> u64 {
@@ -262,50 +284,6 @@ impl Run<'_> {
             }
         }
         found
-    }
-
-    fn names(&mut self, node: NodeId, members: &Map<String, Value>, visit: Visit<'_>) -> bool {
-        // A name becomes a value only here, where a schema wants one.
-        let fits = members.keys().all(|name| self.quietly(node, &Value::String(name.clone()), visit, None));
-        self.check(fits, visit, || "has a member whose name is not allowed".to_owned())
-    }
-
-    fn properties(
-        &mut self,
-        rules: &Properties,
-        members: &Map<String, Value>,
-        visit: Visit<'_>,
-        mut seen: Option<&mut Seen>,
-    ) -> bool {
-        let mut fits = true;
-        let mut is_closed = false;
-        for (position, (name, member)) in members.iter().enumerate() {
-            let named = rules.named.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok();
-            let named = named.map(|at| rules.named[at].1);
-            let mut is_known = named.is_some();
-            if let Some(node) = named {
-                fits &= self.member(node, name, member, visit);
-            }
-            for (_, node) in rules.patterns.iter().filter(|(pattern, _)| pattern.is_match(name)) {
-                is_known = true;
-                fits &= self.member(*node, name, member, visit);
-            }
-            if !is_known && rules.closed {
-                (fits, is_closed) = (false, true);
-            } else if let (false, Some(node)) = (is_known, rules.additional) {
-                fits &= self.member(node, name, member, visit);
-            }
-            if is_known || rules.additional.is_some() {
-                mark(&mut seen, position);
-            }
-            if !fits && self.is_enough(visit) {
-                break;
-            }
-        }
-        if is_closed {
-            self.check(false, visit, || message::closed(members.keys().filter(|name| !rules.knows(name))));
-        }
-        fits
     }
 
     /// Holds what no schema has looked at against the one that is there for it.
@@ -343,19 +321,23 @@ impl Run<'_> {
         found
     }
 
-    fn check(&mut self, fits: bool, visit: Visit<'_>, message: impl FnOnce() -> String) -> bool {
-        if !fits && visit.tells {
+    pub(super) fn check(&mut self, fits: bool, visit: Visit<'_>, message: impl FnOnce() -> String) -> bool {
+        if !fits && visit.tells != Tells::Nothing {
             self.tell(visit.place, message);
         }
         fits
     }
 
+    /// Tells a problem, unless it may only seem to be one because the run came to its end.
     fn tell(&mut self, place: &Place<'_>, message: impl FnOnce() -> String) {
-        if self.problems.len() < self.most {
-            let problem = SchemaProblem { pointer: place.pointer(), message: message() };
-            if !self.problems.contains(&problem) {
-                self.problems.push(problem);
-            }
+        if self.is_whole() && self.problems.len() < self.most {
+            self.add(SchemaProblem { pointer: place.pointer(), message: message() });
+        }
+    }
+
+    fn add(&mut self, problem: SchemaProblem) {
+        if self.problems.len() < self.most && !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
     }
 }
@@ -368,12 +350,5 @@ impl Node {
             Value::Object(_) => self.unevaluated_properties,
             _ => None,
         }
-    }
-}
-
-impl Properties {
-    fn knows(&self, name: &str) -> bool {
-        self.named.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_ok()
-            || self.patterns.iter().any(|(pattern, _)| pattern.is_match(name))
     }
 }

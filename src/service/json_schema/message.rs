@@ -6,7 +6,7 @@ use super::node::{Assertion, Limit, equal_items};
 
 /// The longest list of names or choices in a message.
 const MAX_LISTED: usize = 10;
-/// The longest name from a request in a message, in characters.
+/// The longest name from a request in a message or a pointer, in characters.
 const MAX_NAME: usize = 100;
 
 /// Says what a value must be that an assertion does not hold for.
@@ -50,8 +50,13 @@ pub(super) fn of(assertion: &Assertion, value: &Value) -> String {
 
 /// Says which members an object must not have.
 pub(super) fn closed<'a>(unknown: impl Iterator<Item = &'a String>) -> String {
-    let short: Vec<String> = unknown.take(MAX_LISTED + 1).map(|name| name.chars().take(MAX_NAME).collect()).collect();
+    let short: Vec<String> = unknown.take(MAX_LISTED + 1).map(|name| short(name)).collect();
     format!("must not have {}", names(short.iter()))
+}
+
+/// Cuts a name from a request.
+pub(super) fn short(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
 }
 
 /// Says how many elements of a kind there must be.

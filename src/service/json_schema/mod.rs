@@ -13,10 +13,12 @@ mod evaluate;
 mod format;
 mod keywords;
 mod library;
+mod members;
 mod message;
 mod node;
 mod uri;
 mod visit;
+mod work;
 
 use serde_json::Value;
 

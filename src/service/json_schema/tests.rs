@@ -191,14 +191,7 @@ fn schemas_that_never_end_are_refused() {
 
 #[test]
 fn hostile_schemas_and_values_cost_a_bounded_amount() {
-    // Each schema holds the next one twice: 2^40 checks.
-    let mut definitions = serde_json::Map::new();
-    for number in 0..40 {
-        let next = json!({"$ref": format!("#/$defs/{}", number + 1)});
-        definitions.insert(number.to_string(), json!({"allOf": [next, next]}));
-    }
-    definitions.insert("40".to_owned(), json!({"type": "integer"}));
-    let schema = json!({"$defs": definitions, "$ref": "#/$defs/0"});
+    let schema = doubled(&json!({"type": "integer"}), 40);
     assert_eq!(problems(&schema, &json!(1)), [" takes too much work to be held against its schema"]);
 
     // A chain of references is as deep as it is long.
@@ -230,6 +223,81 @@ fn large_values_are_checked() {
     let many = json!((0..300_000).collect::<Vec<u32>>());
     assert_eq!(problems(&json!({"items": {"type": "integer"}, "uniqueItems": true}), &many), [""; 0]);
     assert_eq!(problems(&json!({"items": {"type": "null"}}), &many).len(), 3);
+}
+
+/// A schema that holds another one 2^`doublings` times against a value.
+fn doubled(schema: &Value, doublings: usize) -> Value {
+    let mut definitions = serde_json::Map::new();
+    for number in 0..doublings {
+        let next = json!({"$ref": format!("#/$defs/{}", number + 1)});
+        definitions.insert(number.to_string(), json!({"allOf": [next, next]}));
+    }
+    definitions.insert(doublings.to_string(), schema.clone());
+    json!({"$defs": definitions, "$ref": "#/$defs/0"})
+}
+
+#[test]
+fn long_texts_and_lists_count_for_what_they_are() {
+    let too_much = " takes too much work to be held against its schema";
+    let text = json!("/".repeat(100_000));
+    let list = json!((0..300).collect::<Vec<u32>>());
+    for (schema, value) in [
+        (json!({"pattern": "^/"}), &text),
+        (json!({"format": "json-pointer"}), &text),
+        (json!({"uniqueItems": true}), &list),
+        (json!({"enum": [[1], list]}), &list),
+        (json!({"unevaluatedItems": true}), &list),
+        (json!({"patternProperties": {"^a": true}}), &json!({"a".repeat(100_000): 1})),
+    ] {
+        assert_eq!(problems(&doubled(&schema, 13), value), [too_much], "{schema}");
+        assert_eq!(problems(&doubled(&schema, 3), value), [""; 0], "{schema}");
+    }
+    // Large requests may take more.
+    assert_eq!(
+        problems(&doubled(&json!({"pattern": "^a", "minLength": 1}), 3), &json!("a".repeat(20_000_000))),
+        [""; 0]
+    );
+}
+
+#[test]
+fn unions_told_apart_by_a_tag_may_nest() {
+    let form = |tag: &str| {
+        json!({"type": "object", "required": ["op"], "properties": {
+            "args": {"type": "array", "items": {"$ref": "#/$defs/any"}}, "op": {"const": tag}}})
+    };
+    let forms = ["add", "divide", "multiply", "negate", "subtract"].map(form);
+    let schema = json!({"$defs": {"any": {"oneOf": forms}}, "$ref": "#/$defs/any"});
+    let leaf = json!({"op": "negate", "args": []});
+    let nested = |innermost: &str| {
+        (0..40).fold(json!({"op": innermost, "args": []}), |inner, _| json!({"op": "subtract", "args": [inner, leaf]}))
+    };
+    assert_eq!(problems(&schema, &nested("add")), [""; 0]);
+    assert_eq!(problems(&schema, &nested("x")), [" must fit one of the forms that the schema has for it"]);
+    // Problems are told in the order of the members.
+    let schema = json!({"properties": {"a": {"items": {"type": "null"}}, "b": {"const": 1}}});
+    assert_eq!(problems(&schema, &json!({"a": [1], "b": 2})), ["/a/0 must be null", "/b must be `1`"]);
+}
+
+#[test]
+fn long_names_are_cut_in_places() {
+    let schema = json!({"additionalProperties": {"additionalProperties": {"type": "null"}}});
+    let name = "/".repeat(1 << 20);
+    let value = json!({ name.as_str(): {name.as_str(): 1} });
+    let part = format!("/{}", "~1".repeat(100));
+    assert_eq!(problems(&schema, &value), [format!("{part}{part} must be null")]);
+}
+
+#[test]
+fn problems_found_before_the_work_becomes_too_much_are_told() {
+    let mut schema = doubled(&json!({"minimum": 0}), 40);
+    schema["type"] = json!("integer");
+    assert_eq!(problems(&schema, &json!(1.5)), [" must be a whole number"]);
+    assert_eq!(problems(&schema, &json!(1)), [" takes too much work to be held against its schema"]);
+    // What only seems to be wrong since the work was cut short is none.
+    let mut schema = doubled(&json!({"minimum": 0}), 40);
+    schema["contains"] = json!({"$ref": "#/$defs/0"});
+    schema["maxItems"] = json!(1);
+    assert_eq!(problems(&schema, &json!([1, 1])), [" must have at most 1 elements"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::library::escape;
 use super::node::ResourceId;
+use super::{message, work};
 
 /// Where the run is.
 #[derive(Clone, Copy)]
@@ -11,8 +12,17 @@ pub(super) struct Visit<'a> {
     pub(super) place: &'a Place<'a>,
     pub(super) scope: Option<&'a Scope<'a>>,
     pub(super) depth: u32,
-    /// Whether problems are told; else the first one ends the run.
-    pub(super) tells: bool,
+    pub(super) tells: Tells,
+}
+
+/// Which problems are told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// None: the first one ends the run.
+    Nothing,
+    /// Those of the value itself, for one form of a choice. Of what is in it only that something is wrong there.
+    Form,
+    All,
 }
 
 /// A place in the value, from the inside out.
@@ -33,12 +43,7 @@ pub(super) struct Seen(Vec<bool>);
 
 impl Seen {
     pub(super) fn of(value: &Value) -> Self {
-        let length = match value {
-            Value::Array(items) => items.len(),
-            Value::Object(members) => members.len(),
-            _ => 0,
-        };
-        Self(vec![false; length])
+        Self(vec![false; work::length(value)])
     }
 
     /// Takes in what other schemas have looked at.
@@ -64,14 +69,14 @@ pub(super) fn mark(seen: &mut Option<&mut Seen>, position: usize) {
 }
 
 impl Place<'_> {
-    /// Returns the place as a JSON pointer (RFC 6901).
+    /// Returns the place as a JSON pointer (RFC 6901). Names come from the request and are cut short.
     pub(super) fn pointer(&self) -> String {
         let (mut parts, mut place) = (Vec::new(), self);
         loop {
             match place {
                 Place::Root => break,
                 Place::Member(name, outer) => {
-                    parts.push(escape(name));
+                    parts.push(escape(&message::short(name)));
                     place = outer;
                 }
                 Place::Element(position, outer) => {

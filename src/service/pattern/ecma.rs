@@ -116,10 +116,11 @@ impl Translator {
 
     /// Reads `2}`, `2,}` or `2,3}`; what is none of these is no repetition.
     fn bounds(&mut self, start: usize) -> Result<Option<String>, PatternError> {
-        let Some(length) = self.pattern[self.at..].iter().position(|&character| character == '}') else {
+        let is_part = |character: &&char| matches!(character, '0'..='9' | ',');
+        let text: String = self.pattern[self.at..].iter().take_while(is_part).collect();
+        if self.pattern.get(self.at + text.len()) != Some(&'}') {
             return Ok(None);
-        };
-        let text: String = self.pattern[self.at..self.at + length].iter().collect();
+        }
         let (least, most) = text.split_once(',').unwrap_or((&text, &text));
         let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(least) || !(most.is_empty() || is_number(most)) {
@@ -130,7 +131,7 @@ impl Translator {
         if !most.is_empty() && bound(least) > bound(most) {
             return Err(syntax("the bounds of a repetition are in the wrong order", start));
         }
-        self.at += length + 1;
+        self.at += text.len() + 1;
         Ok(Some(format!("{{{text}}}")))
     }
 

@@ -94,6 +94,11 @@ fn label(text: &str) -> Option<usize> {
     if text.starts_with('-') || text.ends_with('-') || text.is_empty() {
         return None;
     }
+    // Each character takes at least one of ASCII. What follows is slow for long texts.
+    let most = if text.is_ascii() { MAX_LABEL } else { 4 * MAX_LABEL };
+    if text.len() > most {
+        return None;
+    }
     let has_prefix = text.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"));
     let length = if text.is_ascii() {
         let is_sound = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');

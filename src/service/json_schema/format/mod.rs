@@ -167,4 +167,16 @@ mod tests {
         }
         assert!(named("colour").is_none());
     }
+
+    #[test]
+    fn long_texts_are_refused_before_the_slow_checks() {
+        let is = |name: &str, text: &str| (named(name).unwrap().is)(text);
+        let label = "a".repeat(63);
+        assert!(is("hostname", &label) && is("idn-hostname", &label) && !is("hostname", &format!("{label}a")));
+        let number = 250_000;
+        for text in [format!("xn--{}", "a9".repeat(number)), "実例".repeat(number), "\u{30fb}".repeat(number)] {
+            assert!(!is("hostname", &text) && !is("idn-hostname", &text), "{}", &text[..6]);
+        }
+        assert!(is("regex", &"{".repeat(number)) && is("regex", &"{1,".repeat(number)));
+    }
 }
