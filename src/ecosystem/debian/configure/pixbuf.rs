@@ -53,6 +53,8 @@ pub(super) fn apply(
             None => configured.warnings.push(unknown(library.scripts.get("postinst"), path)),
         }
     }
+    // The program ends what it prints with one line more.
+    list.push('\n');
     let cache = place(PACKAGE, &format!("{folder}/loaders.cache"))?;
     configured.done(PACKAGE, format!("list of loaders {cache}"));
     configured.add(installed, cache, Node::file(Content::inline(list), 0o644));
