@@ -75,8 +75,15 @@ impl Policy for Mlpack {
         self.answers.push(receiver);
         // Whoever is refused is not heard of again, and so counts as not answered.
         let origin = Origin::default();
-        let _ =
-            self.queue.push(Request { endpoint: 0, payload, answer, suspect: false, arrived: self.at(now), origin });
+        let _ = self.queue.push(Request {
+            endpoint: 0,
+            payload,
+            answer,
+            suspect: false,
+            arrived: self.at(now),
+            origin,
+            room: None,
+        });
     }
 
     fn next(&mut self, now: f64) -> Turn {

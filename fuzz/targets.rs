@@ -66,8 +66,8 @@ const KEY: &[u8] = include_bytes!("key.asc");
 const SCHEMAS: [&str; 3] = [
     r##"[{"type":"object","required":["a"],"properties":{"a":{"$ref":"#/$defs/n"}},"unevaluatedProperties":false,
         "$defs":{"n":{"multipleOf":0.1,"maximum":1e3}}},{"a":0.3,"b":[1]}]"##,
-    r##"[{"prefixItems":[{"const":1}],"contains":{"enum":[null,"x"]},"uniqueItems":true,"unevaluatedItems":{"format":"time"},
-        "anyOf":[{"items":{"pattern":"^a"}},{"minItems":2}]},[1.0,null,"12:00:00Z"]]"##,
+    r#"[{"prefixItems":[{"const":1}],"contains":{"enum":[null,"x"]},"uniqueItems":true,"unevaluatedItems":{"format":"time"},
+        "anyOf":[{"items":{"pattern":"^a"}},{"minItems":2}]},[1.0,null,"12:00:00Z"]]"#,
     r##"[{"$id":"a:b","$dynamicAnchor":"x","patternProperties":{"^.":{"$dynamicRef":"#x"}},"if":{"minProperties":1},
         "then":{"propertyNames":{"maxLength":2}},"not":{"$anchor":"y","type":["null","string"]}},{"~":{"/":{}}}]"##,
 ];
