@@ -8,6 +8,7 @@ use std::process::Command;
 use mlpack::lock::{Lock, PackageKind, PlatformLock};
 use mlpack::platform::Platform;
 
+use crate::program::{ARM64, static_program};
 use crate::support::engine::Engine;
 use crate::support::project::{Project, compiled_r};
 use crate::support::scratch::Scratch;
@@ -93,7 +94,10 @@ fn binaries_of_a_repository_are_taken_where_they_fit() {
         let said = format!("`src/contrib/xml2_1.3.3.tar.gz` of the repository `binaries`: {reason}");
         lock_again(&project, options).0.expect_error(4, &[&said]);
     };
-    refuses(&["--platform", "linux/arm64"], "it was built for x86_64-pc-linux-gnu");
+    let server = project.path("server");
+    fs::write(&server, static_program(ARM64)).unwrap();
+    let options = ["--platform", "linux/arm64", "--server", server.to_str().unwrap()];
+    refuses(&options, "it was built for x86_64-pc-linux-gnu");
     project.edit("manifest.yaml", "version: \"4.2\"", "version: \"4.5\"");
     refuses(&[], "it was built for R 4.2");
 }
