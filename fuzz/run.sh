@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")"
 seconds="${1:-600}"
 [ $# -gt 0 ] && shift
-[ $# -gt 0 ] || set -- deb822 version relation ar tar elf contents inrelease release packages
+[ $# -gt 0 ] || set -- deb822 version relation ar tar elf contents inrelease release packages json-schema pattern
 # The versions that mlpack itself has, so that what is compiled of them serves here too.
 cp ../Cargo.lock .
 RUSTC_WRAPPER="$PWD/rustc.sh" cargo build --quiet --target-dir ../target

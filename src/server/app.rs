@@ -71,8 +71,11 @@ pub struct Callee {
     pub endpoint: usize,
 }
 
-/// Counts a request as running until it is dropped.
-pub struct Running(Arc<App>);
+/// Counts a request as running until it is dropped, and, once that is known, as running at what it calls.
+pub struct Running {
+    app: Arc<App>,
+    callee: Option<Callee>,
+}
 
 impl App {
     /// Checks the contract; what the options say of workers overrides it.
@@ -170,12 +173,16 @@ impl App {
     }
 
     /// Counts a request as running, unless the server is about to stop.
-    pub fn enter(self: &Arc<Self>) -> Result<Running, Failure> {
+    pub fn enter(self: &Arc<Self>, callee: Option<Callee>) -> Result<Running, Failure> {
         if self.is_draining() {
             return Err(Failure::new(Code::Draining, "the server is stopping"));
         }
         self.running.fetch_add(1, Ordering::Relaxed);
-        Ok(Running(Arc::clone(self)))
+        let mut running = Running { app: Arc::clone(self), callee: None };
+        if let Some(callee) = callee {
+            running.calls(callee);
+        }
+        Ok(running)
     }
 
     /// Returns how many requests are running.
@@ -232,10 +239,23 @@ fn check_versions(service: &Service) -> Result<(), ContractError> {
     }
 }
 
+impl Running {
+    /// Notes what the request calls; the last one counts.
+    pub fn calls(&mut self, callee: Callee) {
+        if let Some(before) = self.callee.replace(callee) {
+            self.app.pools[before.pool].metrics.left(before.endpoint);
+        }
+        self.app.pools[callee.pool].metrics.entered(callee.endpoint);
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.0.idle.notify_one();
+        if let Some(callee) = self.callee {
+            self.app.pools[callee.pool].metrics.left(callee.endpoint);
+        }
+        if self.app.running.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.app.idle.notify_one();
         }
     }
 }

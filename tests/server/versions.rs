@@ -286,3 +286,42 @@ fn a_name_for_two_versions_is_refused() {
         assert!(log.contains("stands for more than one version of the model"), "{log}");
     }
 }
+
+#[test]
+fn requests_in_flight_are_counted_by_endpoint_and_version() {
+    const WAITS: &str = "
+import os, time
+class Model:
+    def __init__(self, bundle): self.gate = os.path.join(os.path.dirname(__file__), 'gate')
+    def wait(self, rows):
+        while not os.path.exists(self.gate): time.sleep(0.01)
+        return {'y': list(rows['x'])}
+    predict = halve = wait
+";
+    let numbers = |name: &str| table(&[column(name, "number", json!({}))]);
+    let server = Service::new(WAITS)
+        .endpoint("predict", &numbers("x"), &numbers("y"))
+        .endpoint("halve", &numbers("x"), &numbers("y"))
+        .versions(&[("1", &[], ""), ("2", &[], "")])
+        .start();
+    let in_flight = |endpoint: &str, version: &str, count: usize| {
+        let line = format!("mlpack_requests_in_flight{{endpoint=\"{endpoint}\",version=\"{version}\"}} {count}");
+        let page = server.exchange("GET", "/metrics", "", b"", &[]).2;
+        String::from_utf8(page).unwrap().lines().any(|found| found == line)
+    };
+    let instances = json!({"signature_name": "halve", "instances": [1]});
+    std::thread::scope(|scope| {
+        for (path, body) in
+            [("/v/1/predict", rows(1.0)), ("/v/1/predict", rows(2.0)), ("/v1/models/test:predict", instances)]
+        {
+            let server = &server;
+            scope.spawn(move || assert_eq!(server.post(path, &body).0, 200, "{path}"));
+        }
+        server.until(|| in_flight("predict", "1", 2) && in_flight("halve", "2", 1));
+        assert!(in_flight("predict", "2", 0), "the signature in the body counts");
+        server.open_gate();
+    });
+    for (endpoint, version) in [("predict", "1"), ("halve", "2"), ("", "")] {
+        server.until(|| in_flight(endpoint, version, 0));
+    }
+}

@@ -165,7 +165,7 @@ impl Exchange {
         &mut self,
         read: impl FnOnce(&App, Bytes) -> Result<Call<S>, Failure> + Send + 'static,
     ) -> Result<(Vec<Payload>, S), Failure> {
-        self.running = Some(self.app.enter()?);
+        self.running = Some(self.app.enter(self.callee)?);
         let deadline = self.deadline;
         let body = self.body().await?;
         let (reader, size, room) = (Arc::clone(&self.app), body.len(), self.room.clone());
@@ -177,6 +177,9 @@ impl Exchange {
         };
         let Call { callee, payloads, style } = http::work(size, work).await?;
         self.callee = Some(callee);
+        if let Some(running) = &mut self.running {
+            running.calls(callee);
+        }
         self.rows = payloads.iter().map(Payload::rows).sum();
         let mut results = Vec::with_capacity(payloads.len());
         for payload in payloads {

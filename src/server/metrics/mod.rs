@@ -82,6 +82,7 @@ pub struct PoolMetrics {
 #[derive(Debug)]
 struct EndpointMetrics {
     answers: Answers,
+    in_flight: AtomicU64,
     duration: Histogram,
     queue: Histogram,
     model: Histogram,
@@ -109,6 +110,7 @@ impl PoolMetrics {
     pub fn new(endpoints: usize, workers: usize) -> Self {
         let endpoint = || EndpointMetrics {
             answers: Answers::default(),
+            in_flight: AtomicU64::new(0),
             duration: Histogram::new(TIMES, MICROS),
             queue: Histogram::new(TIMES, MICROS),
             model: Histogram::new(TIMES, MICROS),
@@ -123,6 +125,16 @@ impl PoolMetrics {
             worker_starts: AtomicU64::new(0),
             worker_processes: (0..workers).map(|_| AtomicI32::new(0)).collect(),
         }
+    }
+
+    /// Counts a request that calls an endpoint, until it has [`left`](Self::left).
+    pub fn entered(&self, endpoint: usize) {
+        self.endpoints[endpoint].in_flight.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request as answered, or as calling something else.
+    pub fn left(&self, endpoint: usize) {
+        self.endpoints[endpoint].in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts an answered request; `None` for the code is success.

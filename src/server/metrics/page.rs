@@ -80,6 +80,7 @@ pub fn page(app: &App) -> String {
         page.sample("mlpack_model_info", &[("name", app.service.name.as_str()), ("version", pool.name())], 1.0);
     }
     write_requests(&mut page, app);
+    write_in_flight(&mut page, app);
     let histograms: [(&str, &str, Choose); 4] = [
         ("mlpack_request_duration_seconds", "From a request's head to its answer.", |endpoint| &endpoint.duration),
         ("mlpack_queue_duration_seconds", "How long requests waited for a worker.", |endpoint| &endpoint.queue),
@@ -107,6 +108,19 @@ fn write_requests(page: &mut Page, app: &App) {
         write_answers(page, NAME, counted.labels, &counted.counts.answers);
     }
     write_answers(page, NAME, [("endpoint", ""), ("version", "")], &app.metrics.unknown);
+}
+
+fn write_in_flight(page: &mut Page, app: &App) {
+    const NAME: &str = "mlpack_requests_in_flight";
+    page.family(NAME, "gauge", "Requests that are being answered; without an endpoint until it is read from the body.");
+    let mut known = 0;
+    for counted in Counted::all(app) {
+        let count = counted.counts.in_flight.load(Ordering::Relaxed);
+        known += count;
+        page.sample(NAME, &counted.labels, count as f64);
+    }
+    let unknown = (app.running() as u64).saturating_sub(known);
+    page.sample(NAME, &[("endpoint", ""), ("version", "")], unknown as f64);
 }
 
 fn write_answers(page: &mut Page, name: &str, [endpoint, version]: [Label<'_>; 2], answers: &Answers) {
@@ -195,7 +209,6 @@ fn write_workers(page: &mut Page, app: &App) {
 
 fn write_server(page: &mut Page, app: &App) {
     let feedback = app.metrics.feedback.load(Ordering::Relaxed);
-    page.single("mlpack_requests_in_flight", "gauge", "Requests that are being answered.", app.running() as f64);
     page.single("mlpack_connections", "gauge", "Connections that are open.", app.connections.count() as f64);
     if let Some(tracer) = &app.tracer {
         let (sent, dropped) = tracer.counts();
