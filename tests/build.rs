@@ -384,7 +384,9 @@ fn a_suite_is_used_where_the_manifest_names_it() {
     assert!(code == 0 && lock.contains("release = \"bookworm-backports\""), "{lock}");
     assert!(lock.contains("\"suite bookworm-backports\""), "{lock}");
     let (code, messages) = fixture.lock("{packages: [tzdata/bookworm-backports]}");
-    assert!(code == 4 && messages.contains("there is no package `tzdata/bookworm-backports`"), "{messages}");
+    let expected = "error: `tzdata/bookworm-backports` asks for a suite that is not among bookworm, bookworm-updates, \
+                    bookworm-security\nhint: add `bookworm-backports` to `system.suites`";
+    assert!(code == 4 && messages.contains(expected), "{messages}");
     let (code, messages) = fixture.lock("{suites: [trixie-backports]}");
     let expected = "error: `trixie-backports` is no part of bookworm, which the runtime is from\nhint: name a suite such as \
                     `bookworm-backports`, or choose the `runtime.version` that the other release has";

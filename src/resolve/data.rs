@@ -37,17 +37,18 @@ pub(super) fn close(request: &Request<'_>, chosen: &[&Package]) -> Result<Vec<Un
     let exceptions: Exceptions = toml::from_str(EXCEPTIONS).expect("the table is a constant that a test reads");
     let mut present: BTreeSet<String> = chosen.iter().map(|package| package.name.clone()).collect();
     let debs = chosen.iter().filter(|package| package.kind == PackageKind::Deb);
-    let mut open: Vec<String> = debs.map(|package| package.name.clone()).collect();
+    let mut open: Vec<Package> = debs.copied().cloned().collect();
     let (mut added, mut left_out) = (Vec::new(), BTreeSet::new());
     while !open.is_empty() {
         let mut maybe = Vec::new();
         for dependent in &open {
-            for name in request.archive.depends(dependent)? {
+            for name in depends(request, dependent)? {
                 if !present.insert(name.clone()) {
                     continue;
                 }
                 if may_be_data(request, &name, &exceptions) {
-                    maybe.extend(request.archive.resolve_only(&[Root { relation: name, reason: dependent.clone() }])?);
+                    let root = Root { relation: name, reason: dependent.name.clone() };
+                    maybe.extend(request.archive.resolve_only(&[root])?);
                 } else {
                     left_out.insert(name);
                 }
@@ -57,7 +58,7 @@ pub(super) fn close(request: &Request<'_>, chosen: &[&Package]) -> Result<Vec<Un
         for unpacked in request.worlds.unpack(&maybe)? {
             let name = unpacked.package.name.clone();
             if exceptions.keep.contains_key(&name) || is_data(request, &unpacked)? {
-                open.push(name);
+                open.push(unpacked.package.clone());
                 added.push(unpacked);
             } else {
                 left_out.insert(name);
@@ -70,6 +71,13 @@ pub(super) fn close(request: &Request<'_>, chosen: &[&Package]) -> Result<Vec<Un
         request.worlds.report().event(Event::Detail { message });
     }
     Ok(added)
+}
+
+/// Returns what a chosen package depends on, in the version that was chosen.
+fn depends(request: &Request<'_>, package: &Package) -> Result<Vec<String>> {
+    let versions = request.archive.catalog().versions(&package.name);
+    let chosen = versions.into_iter().find(|record| record.version == package.version);
+    chosen.map_or_else(|| Ok(Vec::new()), |record| request.archive.depends(record))
 }
 
 /// Whether it is worth looking into a package: one for a single architecture holds programs or libraries, as a rule.

@@ -58,8 +58,8 @@ impl<'a> Providers<'a> {
         let owners: BTreeSet<_> =
             missing.needed_by.iter().filter_map(|(owner, _)| owner.strip_prefix("deb:")).collect();
         let mut names = Vec::new();
-        for owner in owners {
-            names.extend(self.archive.depends(owner)?);
+        for record in owners.into_iter().filter_map(|owner| self.archive.catalog().candidate(owner)) {
+            names.extend(self.archive.depends(record)?);
         }
         let common = |name: &str| name.bytes().zip(missing.soname.bytes()).take_while(|(a, b)| a == b).count();
         names.sort_by_key(|name| std::cmp::Reverse(common(name)));

@@ -225,8 +225,7 @@ impl Archive {
     }
 
     /// Returns the names of the packages that a package depends on, the first alternative of each group that there is.
-    pub fn depends(&self, name: &str) -> Result<Vec<String>> {
-        let Some(record) = self.catalog.candidate(name) else { return Ok(Vec::new()) };
+    pub fn depends(&self, record: Record<'_>) -> Result<Vec<String>> {
         let groups = [record.relations("Pre-Depends")?, record.relations("Depends")?].concat();
         let real = |group: &Alternatives<'_>| {
             group
@@ -237,16 +236,18 @@ impl Archive {
         Ok(groups.iter().filter_map(real).collect())
     }
 
-    /// Returns the names of the packages whose names are like a library's, the nearest first, see [`naming::distance`].
+    /// Returns the names of the packages on offer whose names are like a library's, the nearest first, see
+    /// [`naming::distance`].
     pub fn named_like(&self, soname: &str) -> Vec<String> {
         let near = self.catalog.names().filter_map(|name| Some((naming::distance(name, soname)?, name)));
-        let near: BTreeSet<_> = near.collect();
+        let near: BTreeSet<_> = near.filter(|(_, name)| self.catalog.offered(name).is_some()).collect();
         near.into_iter().map(|(_, name)| name.to_owned()).collect()
     }
 
-    /// Returns the names of the packages that provide the virtual package `name`, the preferred one first.
+    /// Returns the names of the packages on offer that provide the virtual package `name`, the preferred one first.
     pub fn providers(&self, name: &str) -> Vec<String> {
-        self.catalog.providers(name).into_iter().map(|provider| provider.record.name.to_owned()).collect()
+        let providers = self.catalog.providers(name).into_iter().map(|provider| provider.record.name);
+        providers.filter(|provider| self.catalog.offered(provider).is_some()).map(str::to_owned).collect()
     }
 }
 

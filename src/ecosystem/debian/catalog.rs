@@ -60,6 +60,11 @@ impl Catalog {
         self.versions(name).into_iter().next()
     }
 
+    /// Returns the candidate, where it may be chosen though nobody asked for it: not one of backports, unless it is pinned.
+    pub fn offered(&self, name: &str) -> Option<Record<'_>> {
+        self.candidate(name).filter(|record| record.is_automatic() || self.pinned(name).is_some())
+    }
+
     /// Returns the candidates that provide a virtual package, the preferred one first.
     pub fn providers(&self, name: &str) -> Vec<Provider<'_>> {
         let mut providers = self.all_providers(name);
@@ -88,6 +93,11 @@ impl Catalog {
         let records = self.indexes.iter().flat_map(Index::records);
         let names: BTreeSet<_> = records.filter(Record::is_essential).map(|record| record.name).collect();
         names.into_iter().filter_map(|name| self.candidate(name)).collect()
+    }
+
+    /// Returns the names of the suites that the indexes are of.
+    pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
+        self.indexes.iter().map(Index::release)
     }
 
     /// Returns all names of packages, some of them more than once.
@@ -149,6 +159,17 @@ mod tests {
         assert_eq!(catalog.versions("a").len(), 3);
         assert_eq!(catalog.versions("a")[2].field("Depends"), Some("b"));
         assert!(catalog.candidate("c").is_none());
+    }
+
+    #[test]
+    fn what_is_not_automatic_is_offered_only_when_it_is_pinned() {
+        let index = |release: &str, text: &str| Index::parse(release, text.as_bytes().to_vec()).unwrap();
+        let backports = index("demo-backports", "Package: a\nVersion: 2\n\nPackage: b\nVersion: 2\n");
+        let mut catalog = Catalog::new(vec![index("demo", "Package: a\nVersion: 1\n"), backports.with_priority(100)]);
+        let offered = |catalog: &Catalog, name| catalog.offered(name).map(|record| record.version.to_owned());
+        assert_eq!(["a", "b"].map(|name| offered(&catalog, name)), [Some("1".to_owned()), None]);
+        catalog.pin(&Pin::parse("b/demo-backports").unwrap()).unwrap();
+        assert_eq!(offered(&catalog, "b"), Some("2".to_owned()));
     }
 
     #[test]

@@ -136,6 +136,11 @@ impl<'a> Record<'a> {
         self.field("Essential") == Some("yes")
     }
 
+    /// Whether its release offers it by itself; of other releases, such as backports, only what is asked for is taken.
+    pub fn is_automatic(&self) -> bool {
+        self.priority >= AUTOMATIC
+    }
+
     /// Returns what counts first when several packages provide a virtual one: the essential, then the more important.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         let is = |field| self.field(field) == Some("yes");
@@ -167,6 +172,11 @@ impl Index {
     #[must_use]
     pub fn with_priority(self, priority: u32) -> Self {
         Self { priority, ..self }
+    }
+
+    /// Returns the name of the release that it is of.
+    pub(super) fn release(&self) -> &str {
+        &self.release
     }
 
     fn record(&self, entry: &Entry) -> Record<'_> {

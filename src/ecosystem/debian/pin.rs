@@ -52,6 +52,10 @@ impl Pin {
             return Err(ResolveError::Unknown { similar: similar(catalog, &name), name, reason });
         }
         let mut versions: Vec<_> = match &self.wanted {
+            Wanted::Release(release) if !catalog.suites().any(|suite| suite == release) => {
+                let open = catalog.suites().map(str::to_owned).collect();
+                return Err(ResolveError::Suite { name: self.name.clone(), suite: release.clone(), open });
+            }
             Wanted::Release(release) => {
                 known.iter().filter(|record| record.release == release).map(|record| record.version).collect()
             }
@@ -106,7 +110,12 @@ mod tests {
     fn a_pin_that_nothing_meets_names_what_there_is() {
         let expected = "which manifest asks for: the archive has 2 (demo-security), 1 (demo)";
         assert_eq!(pinned("a=3").unwrap_err(), format!("there is no package `a (= 3)`, {expected}"));
-        assert_eq!(pinned("a/demo-updates").unwrap_err(), format!("there is no package `a/demo-updates`, {expected}"));
+        assert_eq!(
+            pinned("b/demo-security").unwrap_err(),
+            "there is no package `b/demo-security`, which manifest asks for: the archive has 1 (demo)"
+        );
+        let expected = "`a/demo-updates` asks for a suite that is not among demo, demo-security";
+        assert_eq!(pinned("a/demo-updates").unwrap_err(), expected);
         assert_eq!(pinned("c/demo").unwrap_err(), "there is no package `c`, which manifest asks for");
         assert!(pinned("a (!= 1)").is_err());
     }

@@ -3,7 +3,8 @@
 //!
 //! First by apt's own rules ([`mark`]), which search nothing. Where that leads into a conflict, apt weighs which packages
 //! to give up; here a solver finds the preferred set of those that can be installed, first among the versions that apt
-//! would take, then among all; or it proves that there is none, and [`explain`] says why. Whatever was chosen is
+//! would take, then among all that releases offer by themselves, then among all; or it proves that there is none, and
+//! [`explain`] says why. Whatever was chosen is
 //! checked by [`Selection::check`], which knows nothing of how.
 
 mod error;
@@ -124,16 +125,24 @@ impl<'a> Question<'a> {
 
     /// Finds the preferred set of packages that fit together.
     fn search(&self, scope: &Scope) -> Result<BTreeSet<PackageId>, ResolveError> {
-        let formula = Formula::new(&self.universe, &self.goals, scope, |id| self.is_candidate(id))?;
-        let found = if let Ok(found) = formula.solve() {
-            found
-        } else {
-            let formula = Formula::new(&self.universe, &self.goals, scope, |_| true)?;
-            formula.solve().map_err(|facts| explain::conflict(&self.universe, &self.goals, &facts))?
-        };
+        let is_automatic = |id| self.universe.record(id).is_automatic();
+        let allowed: [&dyn Fn(PackageId) -> bool; 3] =
+            [&|id| self.is_candidate(id), &|id| self.is_candidate(id) || is_automatic(id), &|_| true];
+        let mut contradiction = Vec::new();
+        for is_allowed in allowed {
+            match Formula::new(&self.universe, &self.goals, scope, is_allowed)?.solve() {
+                Ok(found) => return Ok(self.reached(scope, found)?),
+                Err(facts) => contradiction = facts,
+            }
+        }
+        Err(explain::conflict(&self.universe, &self.goals, &contradiction))
+    }
+
+    /// Leaves out of a solution what no goal leads to.
+    fn reached(&self, scope: &Scope, found: BTreeSet<PackageId>) -> Result<BTreeSet<PackageId>, IndexError> {
         let wanted = self.goals.iter().flat_map(|goal| goal.options.iter().copied());
         match scope {
-            Scope::Dependencies => Ok(self.universe.reach(wanted, |id| found.contains(&id))?),
+            Scope::Dependencies => self.universe.reach(wanted, |id| found.contains(&id)),
             Scope::Goals => Ok(found),
         }
     }

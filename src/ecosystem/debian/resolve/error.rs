@@ -45,6 +45,16 @@ pub enum ResolveError {
         /// The versions that there are.
         found: Vec<String>,
     },
+    /// A package is asked for from a suite that is not open.
+    #[error("`{name}/{suite}` asks for a suite that is not among {}", open.join(", "))]
+    Suite {
+        /// The package.
+        name: String,
+        /// The suite that it is asked for from.
+        suite: String,
+        /// The suites that are open.
+        open: Vec<String>,
+    },
     /// A virtual package is asked for, and several packages provide it.
     #[error("`{name}`, which {reason} asks for, is a virtual package that several provide: {}", providers.join(", "))]
     Virtual {
@@ -89,6 +99,7 @@ impl Diagnose for ResolveError {
                 vec![format!("did you mean {}?", similar.join(", "))]
             }
             Self::Version { .. } => vec!["ask for a version that the archive has, or for none".to_owned()],
+            Self::Suite { suite, .. } => vec![format!("add `{suite}` to `system.suites`")],
             Self::Virtual { .. } => vec!["ask for one of them".to_owned()],
             Self::Conflict { wanted, .. } => vec![explain::advice(wanted)],
             Self::Unsound { .. } => vec!["this is a mistake of mlpack: please report it with the manifest".to_owned()],

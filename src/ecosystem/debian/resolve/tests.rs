@@ -34,6 +34,23 @@ fn chooses(lines: &str, roots: &[&str], expected: &[&str]) {
 }
 
 #[test]
+fn an_older_version_of_the_release_itself_comes_before_backports() {
+    let index = |release: &str, text: &str| Index::parse(release, text.as_bytes().to_vec()).unwrap();
+    // The newest tool goes with the library of backports alone, an older one with that of the release.
+    let catalog = Catalog::new(vec![
+        index(
+            "demo",
+            "Package: app\nVersion: 1\nDepends: tool, lib\n\nPackage: lib\nVersion: 1\n\nPackage: tool\nVersion: 1\n",
+        ),
+        index("demo-updates", "Package: tool\nVersion: 2\nBreaks: lib (<< 2)\n"),
+        index("demo-backports", "Package: lib\nVersion: 2\n").with_priority(100),
+    ]);
+    let choices = resolve(&catalog, "amd64", &[root("app")]).unwrap();
+    let chosen: Vec<_> = choices.iter().map(|choice| (choice.record.name, choice.record.version)).collect();
+    assert_eq!(chosen, [("app", "1"), ("lib", "1"), ("tool", "1")]);
+}
+
+#[test]
 fn the_first_alternative_is_chosen_unless_another_is_there() {
     let lines = "a Pre-Depends: p; Depends: b | c, d\np\nb\nc\nd";
     chooses(lines, &["a"], &["a=1", "b=1", "d=1", "p=1"]);
