@@ -103,11 +103,18 @@ fn r_starts_where_only_shared_memory_can_be_written() {
 }
 
 #[test]
-fn models_of_glmnet_and_caret_predict_and_maps_find_their_data() {
+fn models_of_many_packages_predict_and_maps_find_their_data() {
     let served = Served::start(many_r());
+    assert!(many_r().lock().compilation.is_some_and(|compilation| compilation.results.contains_key("mlr")));
     let flowers = json!({"rows": [{"length": 1.4, "width": 0.2}, {"length": 6, "width": 2.3}]});
-    let row = |species: &str| json!({"caret": species, "glmnet": species, "recipe": species});
+    let row = |species: &str| json!({"caret": species, "glmnet": species, "mlr": species, "recipe": species});
     assert_eq!(served.post("classify", &flowers).json()["rows"], json!([row("setosa"), row("virginica")]));
+    // A line with a week in it, which the model finds again.
+    let value = |day: u32| 10.0 + 0.1 * f64::from(day) + (f64::from(day) * std::f64::consts::TAU / 7.0).sin();
+    let days = (1..=28).map(|day| json!({"ds": format!("2026-02-{day:02}"), "y": value(day)}));
+    let forecast = served.post("forecast", &json!({"rows": days.collect::<Vec<_>>()})).json();
+    let last = &forecast["rows"][27];
+    assert!(last["ds"] == "2026-02-28" && (last["value"].as_f64().unwrap() - value(28)).abs() < 0.1, "{forecast}");
     // The cathedral of Vilnius. Without its data package PROJ knows no grid, and GDAL no reference system.
     let place = served.post("project", &json!({"rows": [{"lon": 25.2876, "lat": 54.6858}]})).json();
     let near = |name: &str, expected: f64| (place["rows"][0][name].as_f64().unwrap() - expected).abs() < 1.0;

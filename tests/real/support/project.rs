@@ -111,6 +111,7 @@ pub fn many_r() -> &'static Prepared {
     static MANY_R: OnceLock<Prepared> = OnceLock::new();
     MANY_R.get_or_init(|| {
         Prepared::new("many-r", |folder| {
+            publish_sources(&folder.join("repository"), &["mlr"]);
             place(&folder.join("manifest.yaml"), include_bytes!("many-r/manifest.yaml"));
             place(&folder.join("service.R"), include_bytes!("many-r/service.R"));
         })
@@ -123,13 +124,17 @@ pub fn compiled_r() -> &'static Prepared {
     static COMPILED_R: OnceLock<Prepared> = OnceLock::new();
     COMPILED_R.get_or_init(|| {
         Prepared::new("compiled-r", |folder| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/support/cran.py");
-            let names = ["Rcpp", "curl", "later", "xml2"];
-            succeed(Command::new("python3").arg(script).arg(folder.join("repository")).args(names));
+            publish_sources(&folder.join("repository"), &["Rcpp", "curl", "later", "xml2"]);
             place(&folder.join("manifest.yaml"), COMPILED_R_MANIFEST.as_bytes());
             place(&folder.join("service.R"), COMPILED_R_SERVICE.as_bytes());
         })
     })
+}
+
+/// Makes a repository of Debian's source packages of these R packages; what is there already is kept.
+fn publish_sources(repository: &Path, names: &[&str]) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/support/cran.py");
+    succeed(Command::new("python3").arg(script).arg(repository).args(names));
 }
 
 /// Returns a service without any package.

@@ -1,6 +1,12 @@
-# Models of glmnet and of caret, with and without recipes, and a map projection that needs the data of PROJ and GDAL.
+# Models of glmnet, of mlr and of caret, with and without recipes; prophet, whose models are compiled C++ that Stan runs; and a
+# map projection that needs the data of PROJ and GDAL.
 
-library(caret) # its models call its functions without naming it
+# Their models call their functions without naming them.
+suppressPackageStartupMessages({
+  library(caret)
+  library(mlr)
+  library(prophet)
+})
 
 load <- function(bundle) {
   flowers <- setNames(iris[c("Petal.Length", "Petal.Width", "Species")], c("length", "width", "species"))
@@ -10,16 +16,27 @@ load <- function(bundle) {
   list(
     caret = caret::train(species ~ ., flowers, "knn", trControl = plain),
     glmnet = glmnet::glmnet(inputs, flowers$species, "multinomial"),
+    mlr = mlr::train(scaled(mlr::makeLearner("classif.rpart")), mlr::makeClassifTask(data = flowers, target = "species")),
     recipe = caret::train(recipe, flowers, method = "knn", trControl = plain)
   )
 }
+
+scaled <- function(learner) mlr::makePreprocWrapperCaret(learner, ppc.center = TRUE, ppc.scale = TRUE)
 
 classify <- function(state, rows) {
   list(
     caret = as.character(predict(state$caret, rows)),
     glmnet = c(predict(state$glmnet, as.matrix(rows[c("length", "width")]), s = 0.01, type = "class")),
+    mlr = as.character(mlr::getPredictionResponse(predict(state$mlr, newdata = rows))),
     recipe = as.character(predict(state$recipe, rows))
   )
+}
+
+# What was seen, and a trend with weeks that fits it.
+forecast <- function(state, rows) {
+  model <- prophet::prophet(rows, daily.seasonality = FALSE, yearly.seasonality = FALSE, uncertainty.samples = 100)
+  found <- predict(model, rows["ds"])
+  list(ds = as.Date(found$ds), value = found$yhat, lower = found$yhat_lower, upper = found$yhat_upper)
 }
 
 # LKS94, the grid of Lithuania: PROJ finds its definition in a database.
