@@ -8,11 +8,12 @@ use serde_json::json;
 use crate::support::{Server, Service, column, table};
 
 /// Makes a key and a certificate for `localhost` of this name in a folder; returns both.
-fn certificate(folder: &Path, name: &str) -> (String, String) {
+pub(crate) fn certificate(folder: &Path, name: &str) -> (String, String) {
     let [key, certificate] = ["key", "pem"].map(|kind| folder.join(format!("{name}.{kind}")));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
         .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
@@ -25,7 +26,12 @@ fn certificate(folder: &Path, name: &str) -> (String, String) {
 
 /// Asks for `/livez` over TLS; `None` where curl does not trust the server.
 fn curl(server: &Server, trusted: &Path, arguments: &[&str]) -> Option<String> {
-    let url = format!("https://localhost:{}/livez", server.port);
+    ask(server, "/livez", trusted, arguments).map(|answer| String::from_utf8(answer).unwrap())
+}
+
+/// Asks for a path over TLS; gives the answer with the version of HTTP behind it.
+fn ask(server: &Server, path: &str, trusted: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    let url = format!("https://localhost:{}{path}", server.port);
     let output = Command::new("curl")
         .args(["--silent", "--noproxy", "*", "--write-out", " %{http_version}", "--cacert"])
         .arg(trusted)
@@ -33,7 +39,36 @@ fn curl(server: &Server, trusted: &Path, arguments: &[&str]) -> Option<String> {
         .arg(url)
         .output()
         .unwrap();
-    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    output.status.success().then_some(output.stdout)
+}
+
+/// A service that answers with its input.
+fn echo() -> Service {
+    let data = table(&[column("x", "integer", json!({}))]);
+    Service::new("class Model:\n    def __init__(self, bundle): pass\n    def predict(self, rows): return rows\n")
+        .endpoint("predict", &data, &data)
+}
+
+#[test]
+fn grpc_goes_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, certificate) = certificate(folder.path(), "own");
+    let server = echo().file("MLPACK_TLS_CERT", "cert.pem", &certificate).file("MLPACK_TLS_KEY", "key.pem", &key).launch();
+    server.until(|| server.healthcheck());
+    let (trusted, message, head) =
+        (folder.path().join("own.pem"), folder.path().join("message"), folder.path().join("head"));
+    // An empty message: its frame alone.
+    std::fs::write(&message, [0; 5]).unwrap();
+    let body = format!("@{}", message.display());
+    let arguments = ["-H", "content-type: application/grpc", "-H", "te: trailers", "--data-binary", &body];
+    let answer = ask(
+        &server,
+        "/inference.GRPCInferenceService/ServerLive",
+        &trusted,
+        &[&arguments, &["--dump-header", head.to_str().unwrap()][..]].concat(),
+    );
+    assert_eq!(answer.as_deref(), Some(&b"\0\0\0\0\x02\x08\x01 2"[..]), "the service is live");
+    assert!(std::fs::read_to_string(head).unwrap().contains("grpc-status: 0"));
 }
 
 #[test]
@@ -42,14 +77,11 @@ fn certificates_are_served_and_exchanged_while_the_server_runs() {
     let (first_key, first) = certificate(folder.path(), "first");
     let (second_key, second) = certificate(folder.path(), "second");
     let [first_file, second_file] = ["first.pem", "second.pem"].map(|name| folder.path().join(name));
-    let data = table(&[column("x", "integer", json!({}))]);
-    let server =
-        Service::new("class Model:\n    def __init__(self, bundle): pass\n    def predict(self, rows): return rows\n")
-            .endpoint("predict", &data, &data)
-            .file("MLPACK_TLS_CERT", "cert.pem", &first)
-            .file("MLPACK_TLS_KEY", "key.pem", &first_key)
-            .env("MLPACK_HEAD_TIMEOUT", "0.5")
-            .launch();
+    let server = echo()
+        .file("MLPACK_TLS_CERT", "cert.pem", &first)
+        .file("MLPACK_TLS_KEY", "key.pem", &first_key)
+        .env("MLPACK_HEAD_TIMEOUT", "0.5")
+        .launch();
     server.until(|| server.healthcheck());
     assert_eq!(curl(&server, &first_file, &["--http2"]).as_deref(), Some("{\"status\":\"live\"} 2"));
     assert_eq!(curl(&server, &first_file, &["--http1.1"]).as_deref(), Some("{\"status\":\"live\"} 1.1"));

@@ -5,9 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::support::{Service, column, table};
+use crate::tls::certificate;
 
 const CODE: &str = "
 class Model:
@@ -27,13 +31,30 @@ struct Collector {
 
 impl Collector {
     fn start() -> Self {
+        Self::serve(|connection| connection)
+    }
+
+    /// Speaks over TLS with this key and certificate.
+    fn start_tls(key: &str, certificate: &str) -> Self {
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+        let config = Arc::new(config.unwrap());
+        Self::serve(move |connection| StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), connection))
+    }
+
+    fn serve<S: Read + Write>(speak: impl Fn(TcpStream) -> S + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (heads, spans) = (Arc::default(), Arc::default());
         let collector = Self { port, heads: Arc::clone(&heads), spans: Arc::clone(&spans) };
         thread::spawn(move || {
             for connection in listener.incoming() {
-                let mut connection = connection.unwrap();
+                let mut connection = speak(connection.unwrap());
                 let (head, body) = request(&mut connection);
                 let mut heads = heads.lock().unwrap();
                 let status = if heads.is_empty() { "503 Busy" } else { "200 OK" };
@@ -48,7 +69,7 @@ impl Collector {
     }
 }
 
-fn request(connection: &mut TcpStream) -> (String, Value) {
+fn request(connection: &mut impl Read) -> (String, Value) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -130,6 +151,24 @@ fn requests_and_model_calls_are_spans_of_the_callers_trace() {
     let log = server.stop();
     let failed = log.lines().find(|line| line.contains("\"call failed\"")).unwrap();
     assert!(failed.contains("4bf92f3577b34da6a3ce929d0e0e4736") && failed.contains("request_id"), "{failed}");
+}
+
+#[test]
+fn spans_go_over_tls_to_a_collector_that_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, certificate) = certificate(folder.path(), "collector");
+    let collector = Collector::start_tls(&key, &certificate);
+    let data = table(&[column("x", "integer", json!({}))]);
+    let server = Service::new(CODE)
+        .endpoint("predict", &data, &data)
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("https://localhost:{}", collector.port))
+        .file("OTEL_EXPORTER_OTLP_CERTIFICATE", "authorities.pem", &certificate)
+        .env("OTEL_SERVICE_NAME", "shop")
+        .env("OTEL_RESOURCE_ATTRIBUTES", "region=north")
+        .env("OTEL_BSP_SCHEDULE_DELAY", "100")
+        .start();
+    assert_eq!(server.post("/predict", &json!({"rows": [{"x": 1}]})).0, 200);
+    server.until(|| collector.spans.lock().unwrap().iter().any(|span| span["name"] == "POST /predict"));
 }
 
 #[test]

@@ -70,11 +70,11 @@ pub(super) async fn send(settings: &Settings, body: Bytes) -> Result<(), Collect
 
 async fn exchange(settings: &Settings, body: Bytes) -> Result<StatusCode, CollectorError> {
     let address = &settings.endpoint;
-    let host = address.host().ok_or_else(|| CollectorError::Address(address.clone()))?;
+    let host = address.host().ok_or_else(|| CollectorError::Address(address.clone()))?.trim_matches(['[', ']']);
     let encrypted = address.scheme_str() == Some("https");
     let port = address.port_u16().unwrap_or(if encrypted { 443 } else { 80 });
     let failed = |error| CollectorError::Connect(address.clone(), error);
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(failed)?;
+    let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
     if !encrypted {
         return post(settings, stream, body).await;
     }
