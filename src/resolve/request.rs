@@ -7,6 +7,7 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
+use super::requirements;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::fs;
@@ -81,17 +82,19 @@ fn is_elf(path: &Path) -> bool {
 
 /// A plain requirements file gives its lines; any other file its digest, since only its own tool can read it.
 fn file_lines(path: &Path) -> Result<Vec<String>> {
-    let text = fs::read(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
     if path.extension().is_some_and(|extension| extension == "txt") {
-        let text = String::from_utf8_lossy(&text);
-        let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
-        return Ok(lines
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(|line| format!("requirement {line}"))
-            .collect());
+        return requirements::lines(path);
     }
-    Ok(vec![format!("packages {name} {}", Digest::of(&text))])
+    let mut lines = vec![file_line(path)?];
+    if path.file_name().is_some_and(|name| name == "uv.lock") {
+        lines.push(file_line(&path.with_file_name("pyproject.toml"))?);
+    }
+    Ok(lines)
+}
+
+fn file_line(path: &Path) -> Result<String> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    Ok(format!("packages {name} {}", Digest::of(&fs::read(path)?)))
 }
 
 /// Returns the digest of a request.
@@ -118,11 +121,17 @@ mod tests {
     use crate::lock::FORMAT;
 
     #[test]
-    fn requirements_are_read_without_comments_and_blank_lines() {
+    fn a_lock_of_uv_goes_with_its_project() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("requirements.txt");
-        std::fs::write(&path, "# all\n\nnumpy==2.4.6  # arrays\n  six\n").unwrap();
-        assert_eq!(file_lines(&path).unwrap(), ["requirement numpy==2.4.6", "requirement six"]);
+        let path = folder.path().join("uv.lock");
+        let lines = |project: &str| {
+            std::fs::write(folder.path().join("pyproject.toml"), project).unwrap();
+            file_lines(&path).unwrap()
+        };
+        std::fs::write(&path, "version = 1\n").unwrap();
+        let before = lines("a");
+        assert!(before[0].starts_with("packages uv.lock ") && before[1].starts_with("packages pyproject.toml "));
+        assert_ne!(lines("b"), before);
     }
 
     #[test]
