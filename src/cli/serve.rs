@@ -25,6 +25,9 @@ pub(super) struct Serve {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     host: std::net::IpAddr,
+    /// Set a variable of the server's environment; a name alone passes on the one that is set here (repeatable)
+    #[arg(short, long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
+    environment: Vec<(String, String)>,
     /// Start again when the manifest, the service code, an artifact or a dataset changes
     #[arg(short, long)]
     watch: bool,
@@ -98,11 +101,21 @@ impl Serve {
         spec.arguments = command.collect();
         spec.arguments.extend(["--host".to_owned(), self.host.to_string(), "--port".to_owned(), self.port.to_string()]);
         spec.environment = run.environment;
+        spec.environment.extend(self.environment.iter().cloned());
         spec.directory = run.directory;
         (spec.uid, spec.gid) = (run.user, run.user);
         spec.network = true;
         Ok(spec)
     }
+}
+
+/// Reads `NAME=VALUE`, or `NAME` for a variable that is set here.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.to_owned()),
+        None => (text, std::env::var(text).map_err(|_| format!("`{text}` is not set here: write `{text}=VALUE`"))?),
+    };
+    if name.is_empty() { Err("write `NAME=VALUE`".to_owned()) } else { Ok((name.to_owned(), value)) }
 }
 
 /// Everything of the project that goes into the image.

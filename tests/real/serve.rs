@@ -104,6 +104,19 @@ fn prints_are_logged_and_ctrl_c_leaves_nothing_running() {
 }
 
 #[test]
+fn variables_are_passed_to_the_server() {
+    let options = ["-e", "MLPACK_API_KEYS=me:0123456789abcdef", "--env", "MLPACK_WORKERS=2"];
+    let served = Served::start(&tiny().copy(), tiny().home(), &options);
+    assert_eq!(served.call(&json!(4)).status, 401);
+    let call = client().post(format!("{}/call", served.url)).header("content-type", "application/json");
+    assert_eq!(call.bearer_auth("0123456789abcdef").body("4").send().unwrap().status(), 200);
+    wait_until("both workers are ready", || {
+        let ready = get(&format!("{}/readyz", served.url)).json();
+        (ready["workers"] == json!({"ready": 2, "total": 2})).then_some(())
+    });
+}
+
+#[test]
 fn a_worker_that_crashes_or_hangs_is_replaced() {
     let served = Served::start(&tiny().copy(), tiny().home(), &[]);
     for (value, status, code) in [("crash", 500, "worker_died"), ("hang", 504, "timeout")] {
