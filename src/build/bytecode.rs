@@ -61,8 +61,10 @@ pub(super) fn compile(inputs: &Inputs<'_>, unpacked: &[Unpacked], whole: Tree) -
     let interpreter: Vec<_> = interpreter.map(|unpacked| unpacked.package.sha256).collect();
     let (mut compiled, mut waiting) = (Tree::new(), Vec::new());
     for package in unpacked {
-        let modules = bytecode::plan(&package.tree, &python);
-        let key = bytecode::key(&package.package.sha256, &interpreter);
+        let mut modules = bytecode::plan(&package.tree, &python);
+        // Of a module that several packages bring, the image has one.
+        modules.retain(|path| content(&whole, path) == content(&package.tree, path));
+        let key = bytecode::key(&package.package.sha256, &modules, &interpreter);
         match bytecode::recall(worlds.derived(), worlds.blobs(), &key)? {
             _ if modules.is_empty() => {}
             Some(tree) => compiled.merge(tree)?,
@@ -75,6 +77,10 @@ pub(super) fn compile(inputs: &Inputs<'_>, unpacked: &[Unpacked], whole: Tree) -
         compiled.merge(run(inputs, &python, &waiting, &read)?)?;
     }
     Ok(Some(compiled))
+}
+
+fn content(tree: &Tree, path: &TreePath) -> Option<Digest> {
+    tree.get(path.as_str())?.content().map(|content| content.digest)
 }
 
 fn is_interpreter(inputs: &Inputs<'_>, unpacked: &Unpacked) -> bool {

@@ -125,9 +125,10 @@ pub fn job(modules: &[TreePath], python: &Python, output: &str, processes: usize
 
 /// Returns the key under which a package's compiled modules are remembered.
 ///
-/// `package` is the digest of the package's file, `interpreter` those of the packages that hold the interpreter.
-pub fn key(package: &Digest, interpreter: &[Digest]) -> Digest {
-    Derived::key("bytecode", &(FORMAT, package, interpreter))
+/// `package` is the digest of the package's file, `modules` those of its modules that are compiled, and `interpreter` the
+/// digests of the packages that hold the interpreter.
+pub fn key(package: &Digest, modules: &[TreePath], interpreter: &[Digest]) -> Digest {
+    Derived::key("bytecode", &(FORMAT, package, modules, interpreter))
 }
 
 /// Returns the compiled modules remembered under [`key`], where they are known and undamaged.
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(pack::read(&store, files[0].1).unwrap(), marshal::canonical(compiled).unwrap());
 
         let derived = Derived::new(&folder.path().join("derived"));
-        let key = key(&Digest::of(b"wheel"), &[Digest::of(b"python")]);
+        let key = key(&Digest::of(b"wheel"), &[], &[Digest::of(b"python")]);
         remember(&derived, &key, &tree).unwrap();
         assert_eq!(recall(&derived, &store, &key).unwrap().unwrap().len(), tree.len());
         let Source::Pack { pack, .. } = files[0].1.source else { panic!("not in a pack") };
