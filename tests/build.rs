@@ -394,6 +394,28 @@ fn a_suite_is_used_where_the_manifest_names_it() {
 }
 
 #[test]
+fn packages_that_exclude_each_other_are_refused_whatever_each_is_there_for() {
+    let mut fixture = Fixture::new();
+    fixture.add("bookworm", "own-netbase", "1", "Conflicts: netbase\n", &deb("own-netbase", &[("./etc/x", "x")]));
+    let (code, messages) = fixture.lock("{packages: [own-netbase]}");
+    let expected = "error: the packages of the image do not go together: `own-netbase` has `Conflicts: netbase`, and \
+                    `netbase` is there\nhint: `mlpack why` says what each is there for";
+    assert!(code == 4 && messages.contains(expected), "{messages}");
+}
+
+#[test]
+fn files_that_differ_between_packages_are_told_of() {
+    let mut fixture = Fixture::new();
+    let package = deb("other", &[("./usr/share/tzdata/data", "other"), ("./usr/share/netbase/data", "netbase")]);
+    fixture.add("bookworm", "other", "1", "", &package);
+    assert_eq!(fixture.lock("{packages: [other]}").0, 0);
+    let (code, _, messages) = fixture.run("project", "home", &["lock", "--update"]);
+    let expected =
+        "warning: deb:other and deb:tzdata differ in `usr/share/tzdata/data`: the image has those of one of them";
+    assert!(code == 0 && messages.contains(expected) && !messages.contains("deb:netbase"), "{messages}");
+}
+
+#[test]
 fn essential_packages_come_where_scripts_use_them() {
     let mut fixture = Fixture::new();
     for name in ["dash", "sed"] {

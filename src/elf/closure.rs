@@ -10,7 +10,6 @@
 //! wheels by path. So a library that exists in the package itself, or else in any other, counts as found there; in another
 //! wheel it is only *borrowed*, and who resolves can look for a better one. The system borrows from no wheel.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use super::links::Links;
@@ -42,6 +41,11 @@ impl Member {
     /// Whether it belongs to a Debian package.
     pub(super) fn is_system(&self) -> bool {
         self.owner.starts_with("deb:")
+    }
+
+    /// Whether it needs more of the processor than x86-64 has by itself; the loader passes by what lies in the folders for others.
+    pub(super) fn is_demanding(&self) -> bool {
+        self.object.isa_level > 0 && !self.path.as_str().contains("/glibc-hwcaps/")
     }
 }
 
@@ -98,6 +102,8 @@ pub struct Resolution {
     pub version_problems: Vec<VersionProblem>,
     /// Owner and path of all objects that count: those of the roots, and what they reach. Sorted.
     pub reached: Vec<(String, TreePath)>,
+    /// Those of them that need more than the baseline of x86-64, with its level: 2 for x86-64-v2, and so on. Sorted.
+    pub demanding: Vec<(String, TreePath, u8)>,
 }
 
 impl Closure {
@@ -105,15 +111,6 @@ impl Closure {
     pub fn new(platform: Platform) -> Self {
         let folders = super::ldconfig::default_folders(platform);
         Self { platform, links: Links::new(), folders, members: Vec::new() }
-    }
-
-    /// Searches `folders` before the defaults: those that the image's `ld.so.conf` names.
-    pub fn search(&mut self, folders: impl IntoIterator<Item = String>) {
-        let mut all: Vec<_> = folders.into_iter().collect();
-        all.append(&mut self.folders);
-        let mut seen = HashSet::new();
-        all.retain(|folder| seen.insert(folder.clone()));
-        self.folders = all;
     }
 
     /// Adds a package that was asked for: all of its objects count. `owner` is such as `wheel:numpy`.

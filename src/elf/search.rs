@@ -253,7 +253,13 @@ impl<'a> Search<'a> {
         let mut reached: Vec<_> = self.loaders.keys().copied().collect();
         reached.sort_unstable();
         let named = |index: usize| (self.members[index].owner.clone(), self.members[index].path.clone());
+        let demanding = reached.iter().filter(|index| self.members[**index].is_demanding());
+        let demanding = demanding.map(|index| {
+            let (owner, path) = named(*index);
+            (owner, path, self.members[*index].object.isa_level + 1)
+        });
         Resolution {
+            demanding: demanding.collect(),
             missing: self.missing.into_iter().map(missing).collect(),
             wanted: self.wanted.into_iter().map(missing).collect(),
             borrowed: self.borrowed.into_iter().map(missing).collect(),

@@ -35,9 +35,9 @@ struct Exceptions {
 /// Returns the data packages that the Debian packages of `chosen` depend on, and that these depend on, by name.
 pub(super) fn close(request: &Request<'_>, chosen: &[&Package]) -> Result<Vec<Unpacked>> {
     let exceptions: Exceptions = toml::from_str(EXCEPTIONS).expect("the table is a constant that a test reads");
-    let mut present: BTreeSet<String> = chosen.iter().map(|package| package.name.clone()).collect();
     let debs = chosen.iter().filter(|package| package.kind == PackageKind::Deb);
     let mut open: Vec<Package> = debs.copied().cloned().collect();
+    let mut present: BTreeSet<String> = open.iter().map(|package| package.name.clone()).collect();
     let (mut added, mut left_out) = (Vec::new(), BTreeSet::new());
     while !open.is_empty() {
         let mut maybe = Vec::new();

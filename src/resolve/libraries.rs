@@ -15,26 +15,25 @@ use crate::lock::{Library, Package, PackageKind};
 use crate::manifest::Essential;
 use crate::project::Project;
 
-/// What the closure added.
-pub(super) struct Found {
-    /// The packages, each with the libraries as its reasons.
-    pub(super) packages: Vec<Package>,
-    /// Who needs which library from where.
-    pub(super) edges: Vec<Library>,
+/// What the closure found.
+pub(super) struct Found<'a> {
+    search: Search<'a>,
+    unpacked: Vec<Unpacked>,
+    resolution: Resolution,
 }
 
-/// Adds the Debian packages whose libraries the objects of `packages` need, to a fixpoint, and the data that they read.
-pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found> {
-    let providers = Providers::open(request.worlds, request.archive, packages)?;
-    let rules = dlopen::rules(&packages.iter().map(owner).collect());
+/// Finds the Debian packages whose libraries the objects of `packages` need, to a fixpoint, and the data that they read.
+pub(super) fn close<'a>(request: &Request<'a>, packages: &[Package]) -> Result<Found<'a>> {
+    let debs = packages.iter().filter(|package| package.kind == PackageKind::Deb);
     let mut search = Search {
         request: *request,
-        providers,
-        rules: &rules,
+        providers: Providers::open(request.worlds, request.archive, packages)?,
+        rules: dlopen::rules(&packages.iter().map(owner).collect()),
         closure: Closure::new(request.worlds.platform()),
-        present: packages.iter().map(|package| package.name.clone()).collect(),
+        present: debs.map(|package| package.name.clone()).collect(),
         names: BTreeSet::new(),
         added: Vec::new(),
+        suggestions: Vec::new(),
     };
     let unpacked = request.worlds.unpack(packages)?;
     for unpacked in &unpacked {
@@ -45,9 +44,24 @@ pub(super) fn close(request: &Request<'_>, packages: &[Package]) -> Result<Found
     let resolution = search.run()?;
     let data = data::close(request, &packages.iter().chain(&search.added).collect::<Vec<_>>())?;
     search.added.extend(data.into_iter().map(|unpacked| unpacked.package));
-    search.tell_of_sources(&unpacked)?;
-    problems::tell(request, &search.providers, &resolution)?;
-    Ok(Found { packages: search.added, edges: resolution.edges })
+    Ok(Found { search, unpacked, resolution })
+}
+
+impl Found<'_> {
+    /// The packages that are to be added, each with the libraries as its reasons.
+    pub(super) fn packages(&self) -> &[Package] {
+        &self.search.added
+    }
+
+    /// Warns of what may be missing, and fails where the release is too old; returns who needs which library from where.
+    pub(super) fn tell(self) -> Result<Vec<Library>> {
+        for (message, packages) in &self.search.suggestions {
+            self.search.suggest(message.clone(), packages);
+        }
+        self.search.tell_of_sources(&self.unpacked)?;
+        problems::tell(&self.search.request, &self.search.providers, &self.resolution)?;
+        Ok(self.resolution.edges)
+    }
 }
 
 /// Whether an object is a part of the runtime that works only with a package that the manifest does not name.
@@ -62,13 +76,15 @@ struct Search<'a> {
     request: Request<'a>,
     providers: Providers<'a>,
     /// What is known of the packages.
-    rules: &'a [Rule],
+    rules: Vec<Rule>,
     closure: Closure,
-    /// The names of all packages that are chosen.
+    /// The names of all Debian packages that are chosen.
     present: BTreeSet<String>,
     /// The names of all their libraries.
     names: BTreeSet<String>,
     added: Vec<Package>,
+    /// What some uses need: why, and the packages of which one would do.
+    suggestions: Vec<(String, Vec<String>)>,
 }
 
 impl Search<'_> {
@@ -120,7 +136,7 @@ impl Search<'_> {
 
     /// Adds what packages are known to open and run.
     fn add_rules(&mut self) -> Result<()> {
-        for rule in self.rules {
+        for rule in self.rules.clone() {
             let (_, name) = rule.owner.split_once(':').unwrap_or_default();
             let mut sonames = Vec::new();
             for alternatives in &rule.libraries {
@@ -132,7 +148,7 @@ impl Search<'_> {
             let root = |package: &String| Root { relation: package.clone(), reason: name.to_owned() };
             self.choose_all(&absent.map(root).collect::<Vec<_>>())?;
             if !rule.maybe.is_empty() && !rule.maybe.iter().any(|package| self.present.contains(package)) {
-                self.suggest(rule.reason.clone(), &rule.maybe);
+                self.suggestions.push((rule.reason, rule.maybe));
             }
         }
         Ok(())

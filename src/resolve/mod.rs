@@ -11,6 +11,8 @@ mod libraries;
 mod problems;
 mod providers;
 pub mod request;
+mod requirements;
+mod shared;
 mod sources;
 pub mod why;
 
@@ -20,7 +22,7 @@ use crate::ecosystem::cran;
 use crate::ecosystem::debian::pin::package_name;
 use crate::ecosystem::debian::{Archive, Pin, Root};
 use crate::error::{Diagnose, Exit, Result};
-use crate::lock::{Package, PackageKind, PlatformLock, Release, ServerLock};
+use crate::lock::{Library, Package, PackageKind, PlatformLock, Release, ServerLock};
 use crate::manifest::{Essential, Libraries, Manifest, System};
 use crate::project::Project;
 use crate::runtime::Runtime;
@@ -50,22 +52,18 @@ pub fn resolve(
     let request = Request { manifest, runtime, worlds, archive: &archive };
     let chosen = worlds.resolve_language(manifest, &archive)?;
     let compilation = compile::lock(manifest, worlds, &archive, &chosen)?;
-    let mut packages = chosen.packages;
-    let mut libraries = Vec::new();
-    if manifest.system.libraries == Libraries::Elf {
-        let named = named_packages(&request, &packages)?;
-        add(&mut packages, named)?;
-        let found = libraries::close(&request, &packages)?;
-        packages.extend(found.packages);
-        libraries = found.edges;
-    } else {
-        let system = installed_packages(&request, &packages)?;
-        add(&mut packages, system)?;
-    }
+    let (mut packages, libraries) = match manifest.system.libraries {
+        Libraries::Elf => needed(&request, chosen.packages)?,
+        Libraries::Depends => installed_with_libraries(&request, &chosen.packages)?,
+        Libraries::None => (installed(&request, &chosen.packages, &[])?, Vec::new()),
+    };
     replaced(&packages)?;
     packages.sort();
-    let debs: Vec<Package> = packages.iter().filter(|package| package.kind == PackageKind::Deb).cloned().collect();
-    let configured = worlds.configure(&worlds.unpack(&debs)?, manifest.image.user, manifest.system.scripts)?;
+    archive.check(&packages, manifest.system.libraries != Libraries::Elf)?;
+    let mut unpacked = worlds.unpack(&packages)?;
+    shared::tell(worlds, runtime, &unpacked)?;
+    unpacked.retain(|unpacked| unpacked.package.kind == PackageKind::Deb);
+    let configured = worlds.configure(&unpacked, manifest.image.user, manifest.system.scripts)?;
     let releases = archive.releases();
     Ok(PlatformLock {
         suite: runtime.suite.clone(),
@@ -108,14 +106,18 @@ fn named_roots(request: &Request<'_>) -> Vec<Root> {
     roots
 }
 
-/// The Debian packages of `elf` mode, before its closure.
+/// The packages of `elf` mode with those of the language, and who needs which library from where.
 ///
 /// The runtime's packages come without their Depends: the closure brings the libraries that they use. So do language
 /// packages that are Debian's, as R's are.
-fn named_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec<Package>> {
-    let mut packages = request.archive.resolve_only(&runtime_roots(request.runtime, language))?;
+fn needed(request: &Request<'_>, language: Vec<Package>) -> Result<(Vec<Package>, Vec<Library>)> {
+    let runtime = request.archive.resolve_only(&runtime_roots(request.runtime, &language))?;
+    let mut packages = language;
+    add(&mut packages, runtime)?;
     add(&mut packages, request.archive.resolve(&named_roots(request))?)?;
-    Ok(packages)
+    let found = libraries::close(request, &packages)?;
+    packages.extend_from_slice(found.packages());
+    Ok((packages, found.tell()?))
 }
 
 /// Fails where an R package of a repository would be in the image beside Debian's package of it.
@@ -127,20 +129,35 @@ fn replaced(packages: &[Package]) -> Result<(), cran::CranError> {
     }
 }
 
-/// The Debian packages of the other modes: all with their Depends.
-fn installed_packages(request: &Request<'_>, language: &[Package]) -> Result<Vec<Package>> {
-    let mut roots = [runtime_roots(request.runtime, language), named_roots(request)].concat();
+/// The packages of `depends` mode, as of `elf` mode: who has a library comes with its Depends, too.
+fn installed_with_libraries(request: &Request<'_>, language: &[Package]) -> Result<(Vec<Package>, Vec<Library>)> {
+    let mut providers = Vec::new();
+    loop {
+        let packages = installed(request, language, &providers)?;
+        let found = libraries::close(request, &packages)?;
+        if found.packages().is_empty() {
+            return Ok((packages, found.tell()?));
+        }
+        let roots =
+            |package: &Package| package.reasons.iter().map(|reason| root(&package.name, reason)).collect::<Vec<_>>();
+        providers.extend(found.packages().iter().flat_map(roots));
+    }
+}
+
+/// The packages of an image in which all of Debian's come with their Depends, with those of the language.
+fn installed(request: &Request<'_>, language: &[Package], further: &[Root]) -> Result<Vec<Package>> {
+    let mut roots = [&runtime_roots(request.runtime, language), &named_roots(request), further].concat();
     let debs = language.iter().filter(|package| package.kind == PackageKind::Deb);
     roots.extend(debs.map(|package| root(&package.name, "manifest")));
-    let packages = request.archive.resolve(&roots)?;
-    if request.manifest.system.essential != Essential::Auto {
-        return Ok(packages);
+    let mut packages = language.to_vec();
+    add(&mut packages, request.archive.resolve(&roots)?)?;
+    if request.manifest.system.essential == Essential::Auto {
+        let project = Project::read(request.manifest, request.worlds.derived())?;
+        roots.extend(essential::used(request, &request.worlds.unpack(&packages)?, &project.code)?);
+        packages = language.to_vec();
+        add(&mut packages, request.archive.resolve(&roots)?)?;
     }
-    let project = Project::read(request.manifest, request.worlds.derived())?;
-    let mut all = language.to_vec();
-    add(&mut all, packages)?;
-    roots.extend(essential::used(request, &request.worlds.unpack(&all)?, &project.code)?);
-    request.archive.resolve(&roots)
+    Ok(packages)
 }
 
 /// Parts of an image that are resolved apart want different versions of a package.

@@ -7,6 +7,8 @@ use super::Request;
 use super::providers::Providers;
 use crate::elf::{Missing, Resolution, VersionProblem};
 use crate::error::{Diagnose, Exit};
+use crate::event::Event;
+use crate::layer::tree::TreePath;
 
 /// The newest symbol versions of each release.
 const SYMBOL_VERSIONS: &str = include_str!("symbol-versions.toml");
@@ -30,7 +32,7 @@ impl Diagnose for TooOldError {
     }
 }
 
-/// Warns of libraries that nobody has, and fails where one of the release is too old.
+/// Warns of libraries that nobody has and of processors that will not do, and fails where the release is too old.
 pub(super) fn tell(
     request: &Request<'_>,
     providers: &Providers<'_>,
@@ -40,6 +42,8 @@ pub(super) fn tell(
         let (message, hint) = absent(request, providers, missing);
         request.worlds.report().warn(message, Some(hint));
     }
+    tell_of_wishes(request, providers, &resolution.wanted);
+    tell_of_processors(request, &resolution.demanding);
     // A library of another wheel may be there for others only: which one is loaded is known when the program runs.
     let is_system = |problem: &&VersionProblem| problem.provider.starts_with("deb:");
     let (errors, warnings): (Vec<_>, Vec<_>) = resolution.version_problems.iter().partition(is_system);
@@ -53,6 +57,35 @@ pub(super) fn tell(
     let problems: Vec<VersionProblem> = errors.into_iter().cloned().collect();
     let hints = remedies(request, &suite, &problems);
     Err(TooOldError { suite, problems, hints })
+}
+
+/// Tells of libraries that objects of the language's packages would open if they were there; of Debian's own packages, which
+/// wish for many, only in detail.
+fn tell_of_wishes(request: &Request<'_>, providers: &Providers<'_>, wanted: &[Missing]) {
+    for missing in wanted {
+        let Some(package) = providers.likeliest(&missing.soname) else { continue };
+        let Some((owner, path)) = missing.needed_by.first() else { continue };
+        let message = format!("`{path}` of {owner} opens `{}` where it is there", missing.soname);
+        if owner.starts_with("deb:") {
+            request.worlds.report().event(Event::Detail { message: format!("{message}: it is in {package}") });
+        } else {
+            request.worlds.report().warn(message, Some(format!("to have it, add `{package}` to `system.packages`")));
+        }
+    }
+}
+
+/// Warns of objects that run on newer processors alone, one for each package.
+fn tell_of_processors(request: &Request<'_>, demanding: &[(String, TreePath, u8)]) {
+    let mut hardest: BTreeMap<&str, (u8, &TreePath)> = BTreeMap::new();
+    for (owner, path, level) in demanding {
+        let entry = hardest.entry(owner).or_insert((*level, path));
+        *entry = (*entry).max((*level, path));
+    }
+    for (owner, (level, path)) in hardest {
+        let message = format!("`{path}` of {owner} runs only on processors with x86-64-v{level}");
+        let hint = "check the machines that will run the image, or choose a build for all processors".to_owned();
+        request.worlds.report().warn(message, Some(hint));
+    }
 }
 
 fn absent(request: &Request<'_>, providers: &Providers<'_>, missing: &Missing) -> (String, String) {

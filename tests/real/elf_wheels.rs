@@ -10,6 +10,12 @@ use mlpack::digest::Digest;
 use mlpack::elf::{Closure, scan};
 use mlpack::fetch::Home;
 use mlpack::layer::tree::{Content, Node, Source, Tree, TreePath};
+use mlpack::lock::Lock;
+use mlpack::platform::Platform;
+
+use crate::support::project::tiny;
+use crate::support::scratch::Scratch;
+use crate::support::{mlpack, succeed};
 
 /// What the Debian package `libc6` has, which every wheel may rely on.
 const LIBC: [&str; 7] =
@@ -42,6 +48,30 @@ fn opencv_lacks_the_desktop() {
         "libz.so.1",
     ];
     assert_eq!(missing("opencv-python==4.10.0.84"), expected);
+}
+
+#[test]
+fn libraries_come_by_themselves_or_with_all_that_they_depend_on_or_not_at_all() {
+    let found = ["elf", "depends", "none"].map(|mode| {
+        let folder = Scratch::new();
+        let manifest = format!(
+            "apiVersion: mlpack/v1\nname: modes\nversion: 1.0.0\nservice: service.py:Service\n\
+             runtime: {{language: python, version: '3.11', packages: [lightgbm==4.5.0]}}\n\
+             system: {{libraries: {mode}}}\nendpoints: {{call: {{input: {{type: json}}, output: {{type: json}}}}}}\n"
+        );
+        fs::write(folder.join("manifest.yaml"), manifest).unwrap();
+        fs::write(folder.join("service.py"), "class Service: pass\n").unwrap();
+        succeed(mlpack(tiny().home()).arg("lock").arg(folder.join("manifest.yaml")));
+        let path = folder.join("mlpack.lock");
+        let lock = Lock::read(&path).unwrap().unwrap();
+        let lock = lock.platform(Platform::host().unwrap(), &path).unwrap();
+        let has = |name: &str| lock.packages.iter().any(|package| package.name == name);
+        let loads = lock.libraries.iter().any(|library| {
+            library.soname == "libgomp.so.1" && library.needed_by.contains(&"wheel:lightgbm".to_owned())
+        });
+        (has("libgomp1"), has("gcc-12-base"), loads)
+    });
+    assert_eq!(found, [(true, false, true), (true, true, true), (false, true, false)]);
 }
 
 /// Returns the sonames that a wheel for Python 3.11 lacks, without libc's.

@@ -53,7 +53,8 @@ fn echo() -> Service {
 fn grpc_goes_over_tls() {
     let folder = tempfile::tempdir().unwrap();
     let (key, certificate) = certificate(folder.path(), "own");
-    let server = echo().file("MLPACK_TLS_CERT", "cert.pem", &certificate).file("MLPACK_TLS_KEY", "key.pem", &key).launch();
+    let server =
+        echo().file("MLPACK_TLS_CERT", "cert.pem", &certificate).file("MLPACK_TLS_KEY", "key.pem", &key).launch();
     server.until(|| server.healthcheck());
     let (trusted, message, head) =
         (folder.path().join("own.pem"), folder.path().join("message"), folder.path().join("head"));

@@ -114,6 +114,16 @@ impl Archive {
         lock_all(resolve::resolve_only(&self.catalog, self.platform.debian(), roots)?)
     }
 
+    /// Checks that the Debian packages among those chosen fit together; `whole` asks that what they depend on is there as well.
+    pub fn check(&self, packages: &[Package], whole: bool) -> Result<()> {
+        let debs = packages.iter().filter(|package| package.kind == PackageKind::Deb);
+        let chosen = debs.filter_map(|package| {
+            let versions = self.catalog.versions(&package.name).into_iter();
+            versions.into_iter().find(|record| record.version == package.version)
+        });
+        Ok(resolve::check(self.platform.debian(), chosen, whole)?)
+    }
+
     /// Returns the packages of the archive, to look into.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog

@@ -77,6 +77,17 @@ pub fn resolve_only<'a>(
     Ok(choices(&question.select(&chosen)?, question.reasons(&chosen)))
 }
 
+/// Checks packages that were chosen one after the other; `whole` asks for what they depend on as well.
+pub fn check<'a>(
+    architecture: &'a str,
+    chosen: impl IntoIterator<Item = Record<'a>>,
+    whole: bool,
+) -> Result<(), ResolveError> {
+    let selection = Selection::new(architecture, chosen)?;
+    let problems = if whole { selection.check()? } else { selection.check_together()? };
+    if problems.is_empty() { Ok(()) } else { Err(ResolveError::Together { problems }) }
+}
+
 /// Why each chosen package is there, by its name.
 type Reasons<'a> = BTreeMap<&'a str, BTreeSet<String>>;
 

@@ -51,13 +51,23 @@ impl<'a> Selection<'a> {
         alternatives.iter().find_map(|relation| self.meeting(relation).next())
     }
 
-    /// Returns what is wrong: what is not satisfied, what excludes each other, what is for another architecture.
+    /// Returns what is wrong: what is not satisfied, and all that [`check_together`](Self::check_together) finds.
     ///
     /// `Recommends` and what dpkg asks beyond relationships, such as files in two packages, are not looked at.
     pub(super) fn check(&self) -> Result<Vec<String>, IndexError> {
-        let mut problems = self.problems.clone();
+        let mut problems = Vec::new();
         for record in self.records() {
             problems.extend(self.unsatisfied(record)?);
+        }
+        problems.extend(self.check_together()?);
+        Ok(problems)
+    }
+
+    /// Returns what is wrong with packages that come without what they depend on: what excludes each other, what is there
+    /// twice, what is for another architecture.
+    pub(super) fn check_together(&self) -> Result<Vec<String>, IndexError> {
+        let mut problems = self.problems.clone();
+        for record in self.records() {
             problems.extend(self.excluded(record)?);
             let architecture = record.field("Architecture").unwrap_or(self.architecture);
             if architecture != "all" && architecture != self.architecture {

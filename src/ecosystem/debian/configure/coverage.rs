@@ -121,7 +121,24 @@ fn is_harmless(command: &[String], functions: &BTreeSet<&str>) -> bool {
     }
     // Assignments come first; `a=$(…)` reads.
     let Some(name) = command.iter().find(|word| !is_assignment(word)) else { return true };
-    functions.contains(name.as_str()) || TABLE.knows_command(name.rsplit('/').next().unwrap_or(name))
+    let arguments = command.iter().skip_while(|word| *word != name).skip(1).map(String::as_str).collect::<Vec<_>>();
+    let name = name.rsplit('/').next().unwrap_or(name);
+    functions.contains(name) || TABLE.knows_command(name) && !changes_files(name, &arguments)
+}
+
+/// Whether a command that only reads changes files when it is called like this.
+fn changes_files(name: &str, arguments: &[&str]) -> bool {
+    let has = |options: &[&str]| arguments.iter().any(|argument| options.contains(argument));
+    match name {
+        "sed" => arguments.iter().any(|argument| argument.starts_with("-i") || argument.starts_with("--in-place")),
+        "find" => has(&["-exec", "-execdir", "-ok", "-okdir", "-delete"]),
+        "dpkg-statoverride" => has(&["--add"]),
+        "xargs" => {
+            let command = arguments.iter().find(|argument| !argument.starts_with('-'));
+            command.is_some_and(|command| !TABLE.knows_command(command))
+        }
+        _ => false,
+    }
 }
 
 /// Whether the command's output goes to a file.
@@ -184,6 +201,10 @@ mod tests {
             "LC_ALL=C touch /x",
             "update-alternatives --install $x y /z 1",
             "/usr/sbin/unknown-tool",
+            "sed -i s/a/b/ /etc/nsswitch.conf",
+            "find /var/lib/x -exec chmod 4755 {} +",
+            "echo /etc/x | xargs -0 chown root",
+            "dpkg-statoverride --update --add root games 2755 /usr/games/x",
         ] {
             assert_eq!(unknown(&format!("#!/bin/sh\n{line}\nEOF\n")).first().map(String::as_str), Some(line));
         }

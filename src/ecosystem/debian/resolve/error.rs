@@ -79,6 +79,12 @@ pub enum ResolveError {
         /// What is wrong.
         problems: Vec<String>,
     },
+    /// Packages that were chosen for different reasons do not fit together.
+    #[error("the packages of the image do not go together: {}", problems.join(", "))]
+    Together {
+        /// What is wrong.
+        problems: Vec<String>,
+    },
     /// The index is broken.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -102,6 +108,9 @@ impl Diagnose for ResolveError {
             Self::Suite { suite, .. } => vec![format!("add `{suite}` to `system.suites`")],
             Self::Virtual { .. } => vec!["ask for one of them".to_owned()],
             Self::Conflict { wanted, .. } => vec![explain::advice(wanted)],
+            Self::Together { .. } => {
+                vec!["`mlpack why` says what each is there for; ask for other versions in `system.pins`".to_owned()]
+            }
             Self::Unsound { .. } => vec!["this is a mistake of mlpack: please report it with the manifest".to_owned()],
             _ => Vec::new(),
         }
