@@ -55,7 +55,8 @@ fn of_backports_only_what_is_asked_for_is_taken_and_what_it_needs() {
     let newer = stanza("libz1", "", DEB).replace("Version: 1", "Version: 2");
     let packages = [newer, stanza("tool", "Depends: app, libz1 (>= 2)\n", DEB)].concat();
     let publish = |fields| {
-        demo.publish(&Release { fields, packages: &packages, ..Release::new("demo-backports") });
+        let contents = "usr/lib/x86_64-linux-gnu/libnew.so.2 libs/libnew2\n";
+        demo.publish(&Release { fields, packages: &packages, contents, ..Release::new("demo-backports") });
     };
     let chosen = |names: &[&str]| {
         let packages = demo.open_with(&["demo-backports"], &[], false).unwrap().resolve(&roots(names)).unwrap();
@@ -67,6 +68,9 @@ fn of_backports_only_what_is_asked_for_is_taken_and_what_it_needs() {
     assert_eq!(chosen(&["libz1 (>= 2)"]), ["libz1 demo-backports"]);
     assert_eq!(chosen(&["tool"]), ["app demo", "libz1 demo-backports", "tool demo-backports"]);
     assert!(demo.open(&[], false).unwrap().resolve(&roots(&["tool"])).is_err());
+    let sonames = |further: &[&str]| demo.open_with(further, &[], false).unwrap().sonames().unwrap().unwrap();
+    assert_eq!(sonames(&["demo-backports"]).packages("libnew.so.2"), ["libnew2"]);
+    assert!(sonames(&[]).packages("libnew.so.2").is_empty());
 }
 
 #[test]

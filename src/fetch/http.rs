@@ -102,7 +102,7 @@ impl Diagnose for HttpError {
                 vec!["check the network, the proxy (HTTPS_PROXY) and the certificates (SSL_CERT_FILE)".to_owned()]
             }
             Self::Status { status, .. } if matches!(status.as_u16(), 401 | 403) => {
-                vec!["the server wants credentials: put them in its configured address or in ~/.netrc".to_owned()]
+                vec!["the server wants credentials: put them in its configured address, or for a Python index in ~/.netrc".to_owned()]
             }
             Self::Status { status, .. } if *status == StatusCode::NOT_FOUND => {
                 vec![

@@ -37,7 +37,9 @@ impl<'a> Providers<'a> {
     pub(super) fn candidates(&self, missing: &Missing) -> Result<Vec<String>> {
         let soname = &missing.soname;
         let mut names = self.known.packages(soname).to_vec();
-        names.retain(|name| self.archive.catalog().candidate(name).is_some());
+        let catalog = self.archive.catalog();
+        // What is known in part is of packages that others need, backports among them.
+        names.retain(|name| if self.partial { catalog.candidate(name) } else { catalog.offered(name) }.is_some());
         if names.is_empty() {
             // One that exists only as an alternative is found by who provides its name.
             names = self.archive.providers(soname);

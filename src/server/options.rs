@@ -153,6 +153,11 @@ impl Environment<'_> {
     }
 }
 
+/// Whether the value is the address of a service, in the form of Docker's links.
+fn is_service(value: &str) -> bool {
+    value.starts_with("tcp://") || value.starts_with("udp://")
+}
+
 impl Options {
     /// Reads the arguments after the program's name; `variable` looks into the environment. Arguments win.
     pub fn parse(
@@ -164,7 +169,8 @@ impl Options {
         let mut options = Self {
             action: Action::Serve,
             host: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            port: PORTS.into_iter().find_map(from).map_or(Ok(8080), read)?,
+            // Kubernetes gives every container such a variable for each service, by the service's name.
+            port: PORTS.into_iter().filter_map(from).find(|(_, value)| !is_service(value)).map_or(Ok(8080), read)?,
             service: PathBuf::from(format!("/{ROOT}/{SERVICE_FILE}")),
             workers: environment.read("MLPACK_WORKERS")?,
             level: from("MLPACK_LOG").map_or(Ok(Level::Info), |(name, value)| {
@@ -241,6 +247,7 @@ mod tests {
         assert_eq!(parse(&[], &variables[..1]).unwrap().port, 1);
         assert_eq!(parse(&[], &variables).unwrap().workers, Some(3));
         assert_eq!(parse(&[], &[("PORT", "")]).unwrap().port, 8080);
+        assert_eq!(parse(&[], &[("MLPACK_PORT", "tcp://10.0.0.1:80"), ("PORT", "1")]).unwrap().port, 1);
     }
 
     #[test]

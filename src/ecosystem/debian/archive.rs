@@ -34,6 +34,9 @@ use crate::platform::Platform;
 /// The part of the archive that is used: free software, complete in itself.
 const COMPONENT: &str = "main";
 
+/// How many suites every release has: itself, its updates and its security updates.
+const OWN_SUITES: usize = 3;
+
 /// The largest `Contents` index, in bytes uncompressed, where the release does not say its size.
 const CONTENTS_LIMIT: u64 = 1 << 30;
 
@@ -139,13 +142,20 @@ impl Archive {
         self.pool().fetch(package)
     }
 
-    /// Returns the libraries of the release; `None`, with a warning, where the mirror does not have the list of files that
-    /// the release names.
+    /// Returns the libraries of the release and of the further suites; `None`, with a warning, where the mirror does not have
+    /// the list of files that the release names.
     pub fn sonames(&self) -> Result<Option<Sonames>> {
+        let Some(mut known) = self.sonames_of(&self.releases[0].0)? else { return Ok(None) };
         // The indexes of the updates have next to nothing, those of security updates nothing at all.
-        let (release, _) = &self.releases[0];
+        for (release, _) in self.releases.iter().skip(OWN_SUITES) {
+            known.merge(self.sonames_of(release)?.unwrap_or_default());
+        }
+        Ok(Some(known))
+    }
+
+    fn sonames_of(&self, release: &Release) -> Result<Option<Sonames>> {
         let suite = &release.suite;
-        let repository = self.repository();
+        let repository = self.repository(suite);
         let path = format!("{COMPONENT}/Contents-{}", self.platform.debian());
         let packed_path = format!("{path}.gz");
         let Some(packed) = release.file(&packed_path) else {
@@ -187,7 +197,7 @@ impl Archive {
         let (release, _) = &self.releases[0];
         let path = format!("{COMPONENT}/source/Sources");
         let Some(plain) = release.file(&path).filter(|_| !wanted.is_empty()) else { return Ok(BTreeMap::new()) };
-        let sources = match self.repository().index(release, &path, plain) {
+        let sources = match self.repository(&release.suite).index(release, &path, plain) {
             Err(error) if error.is_unavailable() => {
                 self.warn_of_sources(&release.suite, &error);
                 return Ok(BTreeMap::new());
@@ -216,7 +226,7 @@ impl Archive {
         for architecture in [self.platform.debian(), "all"] {
             let path = format!("{COMPONENT}/Contents-{architecture}.gz");
             let Some(packed) = release.file(&path) else { continue };
-            let blob = match self.repository().fetch(release, &path, packed) {
+            let blob = match self.repository(&release.suite).fetch(release, &path, packed) {
                 Err(error) if error.is_unavailable() => continue,
                 blob => blob?,
             };
@@ -228,9 +238,8 @@ impl Archive {
         Ok(found)
     }
 
-    /// The release itself at its mirror.
-    fn repository(&self) -> Repository<'_> {
-        let suite = &self.releases[0].0.suite;
+    /// A suite at its mirror.
+    fn repository<'a>(&'a self, suite: &'a str) -> Repository<'a> {
         Repository { mirror: self.mirrors.of(suite), suite, store: &self.store, http: &self.http }
     }
 

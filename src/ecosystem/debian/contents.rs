@@ -40,6 +40,15 @@ impl Sonames {
         }
     }
 
+    /// Adds what another index has.
+    pub fn merge(&mut self, other: Self) {
+        for (soname, packages) in other.0 {
+            for package in packages {
+                self.add(&soname, &package);
+            }
+        }
+    }
+
     /// Returns the libraries with the same name before `.so`, whatever their version.
     pub fn versions(&self, soname: &str) -> impl Iterator<Item = (&str, &[String])> {
         let (stem, _) = soname.split_once(".so").unwrap_or((soname, ""));
