@@ -88,7 +88,13 @@ impl Bench {
 }
 
 fn indexes(index: &str) -> Indexes {
-    let environment = [("UV_DEFAULT_INDEX".to_owned(), index.to_owned())].into();
+    several_indexes("", index)
+}
+
+/// Those that come `before` the default one, which is asked last.
+fn several_indexes(before: &str, default: &str) -> Indexes {
+    let variables = [("UV_INDEX", before), ("UV_DEFAULT_INDEX", default)];
+    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let settings = Settings { environment, root: PathBuf::from("/nowhere"), ..Settings::default() };
     Indexes::new(&settings, || panic!("an index is configured")).unwrap()
 }
@@ -181,6 +187,27 @@ fn credentials_reach_the_index_and_nobody_else() {
     assert!(index.requests().iter().all(|request| request.contains("authorization: basic")));
     assert_eq!(other.requests().len(), 1);
     assert!(!other.requests()[0].contains("authorization"));
+}
+
+#[test]
+fn an_index_that_refuses_or_has_lost_the_file_does_not_hide_the_next() {
+    let (first, second, bench) = (Server::start(), Server::start(), Bench::new());
+    let indexes = several_indexes(&first.url("/simple"), &second.url("/simple"));
+    let fetch = |known| fetch(&package(), known, &indexes, &bench.home.blobs().unwrap(), &bench.http);
+    first.put("/simple/demo/", ("403 Forbidden", String::new(), Vec::new()));
+    let error = fetch(None).unwrap_err();
+    assert!(error.to_string().contains("403") && error.exit() == Exit::Network, "{error}");
+    second.give("/simple/demo/", json_page("/files/demo.whl"));
+    second.give("/files/demo.whl", BYTES);
+    fetch(None).unwrap();
+    let remove = || std::fs::remove_dir_all(bench.home.blobs().unwrap().root().join("blobs")).unwrap();
+    remove();
+    first.give("/simple/demo/", json_page("/files/lost.whl"));
+    let known = url::Url::parse(&first.url("/simple/demo/refused.whl")).unwrap();
+    first.put(known.path(), ("401 Unauthorized", String::new(), Vec::new()));
+    fetch(Some(&known)).unwrap();
+    let asked = first.requests();
+    assert!(asked.iter().any(|request| request.contains("/files/lost.whl")), "{asked:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::index::Indexes;
 use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
 use crate::fetch::http::{Http, HttpError, display};
+use crate::fetch::store::StoreError;
 use crate::fetch::{Blob, BlobStore};
 use crate::fs;
 use crate::lock::Package;
@@ -55,6 +56,13 @@ pub enum SimpleError {
         /// The indexes asked, without credentials.
         indexes: Vec<String>,
     },
+}
+
+impl SimpleError {
+    /// Whether a place failed, and not this machine: another place may still have the file.
+    fn is_of_a_place(&self) -> bool {
+        !matches!(self, Self::File(_) | Self::Http(HttpError::Store(StoreError::File(_))))
+    }
 }
 
 impl Diagnose for SimpleError {
@@ -124,9 +132,10 @@ pub fn files(http: &Http, indexes: &Indexes, index: &Url, project: &str) -> Resu
     }
 }
 
-/// Returns a locked wheel's file, from the store, from `known`, or from the index that has it; verified.
+/// Returns a locked wheel's file, from the store, from `known`, or from the first index that gives it; verified.
 ///
-/// `known` is the address found while locking in this run.
+/// `known` is the address found while locking in this run. Some indexes refuse what they do not have, so that no failure
+/// of one counts before all were asked; then the first one is told.
 pub fn fetch(
     package: &Package,
     known: Option<&Url>,
@@ -137,25 +146,35 @@ pub fn fetch(
     if let Some(blob) = store.get(&package.sha256)? {
         return Ok(blob);
     }
-    let download = |url: &Url| http.download(store, &indexes.authorize(url), package.sha256, package.size);
-    match known.map(download) {
-        Some(Err(error)) if error.is_not_found() => {}
-        Some(result) => return Ok(result?),
-        None => {}
-    }
-    let mut error = SimpleError::Missing { file: package.path.clone(), indexes: indexes.shown() };
-    for index in indexes.all() {
-        let files = files(http, indexes, index, &package.name)?;
-        if let Some(file) = files.iter().find(|file| is_it(file, package)) {
-            return Ok(download(&file.url)?);
+    let at_known = known.map(|url| Ok(Some(url.clone())));
+    let at_indexes = indexes.all().map(|index| address(package, index, indexes, http));
+    let mut failure = None;
+    for address in at_known.into_iter().chain(at_indexes) {
+        let download = |url: Url| http.download(store, &indexes.authorize(&url), package.sha256, package.size);
+        match address.and_then(|url| Ok(url.map(download).transpose()?)) {
+            Ok(Some(blob)) => return Ok(blob),
+            Ok(None) => {}
+            Err(error) if error.is_of_a_place() => failure = failure.or(Some(error)),
+            Err(error) => return Err(error),
         }
-        // Another index may still have the file as it was.
-        if let Some(found) = files.iter().filter(|file| file.name == package.path).find_map(|file| file.sha256) {
+    }
+    let missing = || SimpleError::Missing { file: package.path.clone(), indexes: indexes.shown() };
+    Err(failure.unwrap_or_else(missing))
+}
+
+/// Returns where an index has a locked wheel's file; `None` where it has none of that name.
+fn address(package: &Package, index: &Url, indexes: &Indexes, http: &Http) -> Result<Option<Url>, SimpleError> {
+    let files = files(http, indexes, index, &package.name)?;
+    if let Some(file) = files.iter().find(|file| is_it(file, package)) {
+        return Ok(Some(file.url.clone()));
+    }
+    match files.iter().filter(|file| file.name == package.path).find_map(|file| file.sha256) {
+        Some(found) => {
             let (file, index, expected) = (package.path.clone(), display(index), package.sha256);
-            error = SimpleError::Changed { file, index, found, expected };
+            Err(SimpleError::Changed { file, index, found, expected })
         }
+        None => Ok(None),
     }
-    Err(error)
 }
 
 fn is_it(file: &File, package: &Package) -> bool {
