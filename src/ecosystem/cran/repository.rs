@@ -126,12 +126,27 @@ impl Repository {
     }
 
     /// Returns the file of a locked package. Its size and digest are the lock's.
+    ///
+    /// A repository moves a source to `Archive` when there is a newer version, so that one is looked for there as well.
     pub fn fetch_locked(&self, package: &Package, blobs: &BlobStore, http: &Http) -> Result<Blob> {
-        check_path(&package.name, &package.path)?;
+        let archived = archived(&package.name, &package.version).path;
+        for path in [&package.path, &archived] {
+            check_path(&package.name, path)?;
+        }
         match &self.place {
-            Address::Url(url) => Ok(http.download(blobs, &join(url, &package.path), package.sha256, package.size)?),
+            Address::Url(url) => {
+                let download = |path: &str| http.download(blobs, &join(url, path), package.sha256, package.size);
+                let found = match download(&package.path) {
+                    Err(error) if error.is_not_found() => {
+                        download(&archived).map_err(|other| if other.is_not_found() { error } else { other })
+                    }
+                    found => found,
+                };
+                Ok(found?)
+            }
             Address::Folder(folder) => {
-                let path = folder.join(&package.path);
+                let (usual, moved) = (folder.join(&package.path), folder.join(&archived));
+                let path = if !usual.exists() && moved.exists() { moved } else { usual };
                 let file = fs::open(&path)?;
                 Ok(blobs.insert(&format!("`{}`", path.display()), file, package.sha256, package.size)?)
             }
@@ -234,6 +249,55 @@ mod tests {
         assert!(matches!(open("https://example.org/{date}", None), Err(CranError::Address { .. })));
         assert!(matches!(open("ftp://example.org", None), Err(CranError::Address { .. })));
         assert!(matches!(Repository::open("r", &Named::default()), Err(CranError::Unplaced { .. })));
+    }
+
+    /// Serves `body` at `path`, and nothing else.
+    fn serve(path: &'static str, body: &'static str) -> Url {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/cran", listener.local_addr().unwrap())).unwrap();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+                let (status, body) = if head[0].contains(path) { ("200 OK", body) } else { ("404 Not Found", "") };
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+                let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn a_locked_source_is_found_in_the_archive_once_there_is_a_newer_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let http = Http::new(std::sync::Arc::new(crate::event::Silent), false);
+        let moved = folder.path().join(FOLDER).join("Archive/a/a_1.tar.gz");
+        fs::write_atomic(&moved, b"abc").unwrap();
+        let package = |bytes: &[u8]| Package {
+            kind: crate::lock::PackageKind::R,
+            name: "a".to_owned(),
+            version: "1".to_owned(),
+            architecture: None,
+            source: None,
+            release: Some("r".to_owned()),
+            path: "src/contrib/a_1.tar.gz".to_owned(),
+            size: 3,
+            sha256: crate::digest::Digest::of(bytes),
+            reasons: Vec::new(),
+        };
+        let url = serve(" /cran/src/contrib/Archive/a/a_1.tar.gz ", "abc");
+        for (number, place) in [Address::Folder(folder.path().to_owned()), Address::Url(url)].into_iter().enumerate() {
+            let blobs = BlobStore::open(&folder.path().join(format!("store-{number}"))).unwrap();
+            let repository = Repository { name: "r".to_owned(), place };
+            assert_eq!(repository.fetch_locked(&package(b"abc"), &blobs, &http).unwrap().size, 3);
+            let error = repository.fetch_locked(&package(b"abd"), &blobs, &http).unwrap_err();
+            assert_eq!(error.diagnosis().exit(), crate::error::Exit::Integrity, "{error}");
+            let other = Package { name: "b".to_owned(), path: "src/contrib/b_1.tar.gz".to_owned(), ..package(b"abc") };
+            let error = repository.fetch_locked(&other, &blobs, &http).unwrap_err().to_string();
+            assert!(error.contains("src/contrib/b_1.tar.gz"), "{error}");
+        }
     }
 
     #[test]
