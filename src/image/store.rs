@@ -96,20 +96,26 @@ impl ImageStore {
     /// Gives what `descriptor` names a name, and takes the name from what had it. Returns the full `name:tag`.
     pub fn tag(&self, reference: &str, descriptor: &Descriptor) -> Result<String, ImageError> {
         let reference = normalize(reference)?;
+        self.enter(Some(&reference), descriptor)?;
+        Ok(reference)
+    }
+
+    /// Puts what `descriptor` names into the index, under a name or without one.
+    pub(super) fn enter(&self, reference: Option<&str>, descriptor: &Descriptor) -> Result<(), ImageError> {
         let digest = digest_of(descriptor)?;
         if !self.blobs.has(&digest) {
             return Err(ImageError::Missing { digest });
         }
         let mut descriptor = descriptor.clone();
-        descriptor.set_annotations(Some([(REF_NAME.to_owned(), reference.clone())].into()));
+        descriptor.set_annotations(reference.map(|reference| [(REF_NAME.to_owned(), reference.to_owned())].into()));
         // What has a name is whole, even after a crash: also what an earlier run wrote, which may have been cut short.
         let parts: Vec<Digest> = self.parts(&descriptor)?.iter().map(digest_of).collect::<Result<_, _>>()?;
         self.blobs.sync(&parts)?;
         self.change(|entries| {
-            entries.retain(|entry| name_of(entry) != Some(&reference));
+            let same = |entry: &Descriptor| reference.is_some() || entry.digest() == descriptor.digest();
+            entries.retain(|entry| name_of(entry).map(String::as_str) != reference || !same(entry));
             entries.push(descriptor);
-        })?;
-        Ok(reference)
+        })
     }
 
     /// Returns all images, in order of name.

@@ -1,16 +1,17 @@
-//! An OCI image layout in a folder of its own, which holds the one image.
+//! An OCI image layout in a folder of its own, which may hold other images as well.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use oci_spec::image::Descriptor;
 
-use super::{Sink, SinkError, blob_name, copy_blob, layout_files, parent};
+use super::{Sink, SinkError, damaged};
+use crate::fetch::BlobStore;
+use crate::fetch::store::StoreError;
 use crate::fs;
+use crate::image::document::{self, digest_of};
 use crate::image::{ImageStore, is_layout};
 
-/// Writes a folder. One that is there is replaced where it is an image layout or empty, else left alone.
+/// Writes a folder. To a layout that is there the image is added; a folder with anything else is left alone.
 #[derive(Clone, Debug)]
 pub struct Layout {
     folder: PathBuf,
@@ -35,34 +36,32 @@ impl Layout {
             Err(source) => Err(fs::Error { action: "read", path: self.folder.clone(), source }.into()),
         }
     }
-
-    /// Moves the finished folder into place; what was there is moved aside first, and removed last.
-    fn move_into_place(&self, finished: &Path, aside: &Path) -> Result<(), SinkError> {
-        if self.folder.exists() {
-            std::fs::rename(&self.folder, aside).map_err(fs::Error::wrap("replace", &self.folder))?;
-        }
-        Ok(std::fs::rename(finished, &self.folder).map_err(fs::Error::wrap("create", &self.folder))?)
-    }
 }
 
 impl Sink for Layout {
     fn write(&self, store: &ImageStore, descriptor: &Descriptor, reference: Option<&str>) -> Result<(), SinkError> {
         self.check_place()?;
-        let beside = parent(&self.folder);
-        fs::create_dir_all(beside)?;
-        let temporary = tempfile::Builder::new().prefix(".mlpack-").tempdir_in(beside);
-        let temporary = temporary.map_err(fs::Error::wrap("create a folder in", beside))?;
-        let finished = temporary.path().join("new");
-        fs::create_dir_all(&finished.join("blobs/sha256"))?;
-        for part in store.parts(descriptor)? {
-            let path = finished.join(blob_name(&part)?);
-            let mut file = BufWriter::new(File::create(&path).map_err(fs::Error::wrap("create", &path))?);
-            copy_blob(store, &part, &mut file, &path)?;
-            file.into_inner().map_err(|error| fs::Error { action: "write", path, source: error.into_error() })?;
+        let parts = store.parts(descriptor)?;
+        let target = ImageStore::at(&self.folder)?;
+        let _in_use = target.protect()?;
+        for part in &parts {
+            copy(store, part, target.blobs())?;
         }
-        for (name, bytes) in layout_files(descriptor, reference) {
-            fs::write_atomic(&finished.join(name), &bytes)?;
-        }
-        self.move_into_place(&finished, &temporary.path().join("old"))
+        // What had the name keeps it until the new image is whole.
+        Ok(target.enter(reference, descriptor)?)
+    }
+}
+
+/// Brings a part of an image into `blobs`, unless it is there and sound.
+fn copy(store: &ImageStore, part: &Descriptor, blobs: &BlobStore) -> Result<(), SinkError> {
+    let digest = digest_of(part)?;
+    if blobs.get(&digest)?.is_some() {
+        return Ok(());
+    }
+    let reader = document::open(store.blobs(), part)?;
+    match blobs.insert(&digest.to_string(), reader, digest, part.size()) {
+        Ok(_) => Ok(()),
+        Err(StoreError::File(error)) => Err(error.into()),
+        Err(_) => Err(damaged(store, digest).into()),
     }
 }

@@ -1,6 +1,7 @@
 //! Where an image can go from the local store: a folder, an archive, or an engine on this machine.
 //!
-//! Every file and folder is written beside its place and moved there when it is whole. Registries are `registry`'s.
+//! Every file is written beside its place and moved there when it is whole, and what a layout held before stays as it
+//! was until then. Registries are `registry`'s.
 
 mod docker_archive;
 mod engine;
@@ -257,7 +258,29 @@ mod tests {
         let copy = ImageStore::at(&target).unwrap();
         let found = copy.find("model:2").unwrap();
         validate(&copy, &found.descriptor).unwrap();
-        assert_eq!(copy.list().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_layout_keeps_what_it_has_whatever_becomes_of_the_new_image() {
+        let (folder, store, image) = example();
+        let layout = Layout::new(folder.path().join("layout"));
+        layout.write(&store, &image.descriptor, Some("model:1")).unwrap();
+        let copy = ImageStore::at(&folder.path().join("layout")).unwrap();
+        let vendored = copy.blobs().insert_bytes(b"an input that no image names").unwrap();
+        let newer = assemble(store.blobs(), &[], &settings()).unwrap();
+        for reference in [Some("model:1"), Some("model:2"), None, None] {
+            layout.write(&store, &newer.descriptor, reference).unwrap();
+        }
+        let names = || copy.list().unwrap().into_iter().map(|entry| entry.reference).collect::<Vec<_>>();
+        let expected = [None, Some("model:1".to_owned()), Some("model:2".to_owned())];
+        assert_eq!(names(), expected);
+        std::fs::write(store.blobs().path(&image.layers()[0].digest), "damaged").unwrap();
+        std::fs::remove_file(copy.blobs().path(&image.layers()[0].digest)).unwrap();
+        let error = layout.write(&store, &image.descriptor, Some("model:1")).unwrap_err();
+        assert!(matches!(error, SinkError::Image(ImageError::Missing { .. })), "{error}");
+        assert_eq!(copy.find("model:1").unwrap().descriptor.digest(), newer.descriptor.digest());
+        assert_eq!(names(), expected);
+        assert!(vendored.path().exists());
     }
 
     #[test]
