@@ -16,6 +16,9 @@ use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
 use crate::event::{Event, Report};
 
+/// How long a server may send nothing, before its answer and between two parts of it.
+const SILENCE: Duration = Duration::from_mins(1);
+
 /// A transfer over HTTP failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -116,14 +119,21 @@ impl Diagnose for HttpError {
     }
 }
 
-/// Returns a client that trusts the system's certificate authorities.
+/// Returns a client that trusts the system's certificate authorities and does not wait for a server that has gone silent.
+///
+/// Until the answer begins, the time counts in which a body is sent: a request with a large one needs a limit of its own.
 pub fn client() -> reqwest::blocking::ClientBuilder {
+    client_for(SILENCE)
+}
+
+fn client_for(silence: Duration) -> reqwest::blocking::ClientBuilder {
     // A second installation fails, and means that the provider is there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("mlpack/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(20))
-        .timeout(None)
+        // The blocking client counts it anew for each reading from the answer.
+        .timeout(silence)
         .tcp_keepalive(Duration::from_secs(30))
 }
 
@@ -206,9 +216,10 @@ impl Http {
     }
 }
 
-/// Returns the address without user name and password, for messages.
+/// Returns the address for messages: without user name and password, and without the query, which may hold a token.
 pub fn display(url: &Url) -> String {
     let mut url = url.clone();
+    url.set_query(None);
     // Both fail only for addresses that cannot have credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -224,4 +235,52 @@ fn send(request: RequestBuilder, url: &str) -> Result<Response, HttpError> {
         return Ok(response);
     }
     Err(HttpError::Status { url: url.to_owned(), status, retry_after: transfer::retry_after(response.headers()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+
+    /// Begins an answer of ten bytes, and sends one after each of these pauses.
+    fn serve(pauses: &'static [Duration]) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = Url::parse(&format!("http://{}/file?token=secret", listener.local_addr().unwrap())).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for (number, pause) in pauses.iter().enumerate() {
+                std::thread::sleep(*pause);
+                let head: &[u8] = if number == 0 { b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" } else { b"" };
+                let _ = stream.write_all(&[head, b"x"].concat());
+            }
+        });
+        url
+    }
+
+    fn get(url: &Url) -> Result<Vec<u8>, String> {
+        let client = client_for(SHORT).build().unwrap();
+        let mut body = Vec::new();
+        let mut response = send(client.get(url.clone()), &display(url)).map_err(|error| error.to_string())?;
+        response.read_to_end(&mut body).map_err(|error| error.to_string())?;
+        Ok(body)
+    }
+
+    #[test]
+    fn a_slow_server_is_waited_for_and_a_silent_one_is_not() {
+        const PAUSE: Duration = Duration::from_millis(100);
+        const LONG: Duration = Duration::from_secs(30);
+        assert_eq!(get(&serve(&[PAUSE; 10])).unwrap().len(), 10);
+        assert!(get(&serve(&[LONG])).unwrap_err().starts_with("failed to fetch http://127.0.0.1"));
+        assert!(get(&serve(&[PAUSE, LONG])).is_err());
+    }
+
+    #[test]
+    fn no_message_shows_what_may_be_secret() {
+        let url = Url::parse("https://me:secret@example.org/a/b?token=secret&x=1").unwrap();
+        assert_eq!(display(&url), "https://example.org/a/b");
+    }
 }

@@ -20,6 +20,11 @@ use crate::fetch::{http, transfer};
 /// An error body is read up to this many bytes.
 const ERROR_LIMIT: u64 = 64 << 10;
 
+/// How long a registry may take to keep what was sent to it: it reads a large blob once more for its digest.
+const KEEPING: Duration = Duration::from_mins(5);
+/// The least number of bytes that are sent in a second, else the request is given up; an upload is then resumed.
+const SLOWEST: u64 = 16 << 10;
+
 /// How to reach registries.
 #[derive(Clone, Debug, Default)]
 pub struct Connection {
@@ -47,6 +52,7 @@ pub struct Request<'a> {
     url: &'a Url,
     scopes: Vec<String>,
     headers: Vec<(&'static str, String)>,
+    length: u64,
     body: Option<MakeBody<'a>>,
 }
 
@@ -56,7 +62,7 @@ type MakeBody<'a> = Box<dyn Fn() -> Result<Body, RegistryError> + 'a>;
 impl<'a> Request<'a> {
     /// Returns a request without headers or body, for which the registry may want a token for `scope`.
     pub fn new(method: Method, url: &'a Url, scope: String) -> Self {
-        Self { method, url, scopes: vec![scope], headers: Vec::new(), body: None }
+        Self { method, url, scopes: vec![scope], headers: Vec::new(), length: 0, body: None }
     }
 
     /// Asks for a token that allows this as well.
@@ -76,10 +82,17 @@ impl<'a> Request<'a> {
         self.header("Content-Length", 0)
     }
 
-    /// Sends what `body` makes.
-    pub fn body(mut self, body: impl Fn() -> Result<Body, RegistryError> + 'a) -> Self {
+    /// Sends the `length` bytes that `body` makes.
+    pub fn body(mut self, length: u64, body: impl Fn() -> Result<Body, RegistryError> + 'a) -> Self {
+        self.length = length;
         self.body = Some(Box::new(body));
         self
+    }
+
+    /// How long sending and the answer may take; `None` where nothing is written, so that silence alone counts.
+    fn patience(&self) -> Option<Duration> {
+        let writes = !matches!(self.method, Method::GET | Method::HEAD);
+        writes.then(|| KEEPING + Duration::from_secs(self.length / SLOWEST))
     }
 }
 
@@ -162,6 +175,9 @@ impl Client {
         if let Some(authorization) = authorization.filter(|_| self.is_ours(request.url)) {
             builder = builder.header(AUTHORIZATION, authorization);
         }
+        if let Some(patience) = request.patience() {
+            builder = builder.timeout(patience);
+        }
         if let Some(body) = &request.body {
             builder = builder.body(body()?);
         }
@@ -222,7 +238,7 @@ pub fn checked(request: RequestBuilder, action: &str, url: &Url) -> Result<Respo
 /// Reads a body of at most `limit` bytes.
 pub fn body(response: Response, limit: u64, url: &Url) -> Result<Vec<u8>, RegistryError> {
     let mut bytes = Vec::new();
-    let protocol = |reason: String| RegistryError::Protocol { url: shown(url), reason };
+    let protocol = |reason: String| RegistryError::Protocol { url: http::display(url), reason };
     response.take(limit + 1).read_to_end(&mut bytes).map_err(|error| protocol(error.to_string()))?;
     if bytes.len() as u64 > limit {
         return Err(protocol(format!("the answer has more than {limit} bytes")));
@@ -230,17 +246,10 @@ pub fn body(response: Response, limit: u64, url: &Url) -> Result<Vec<u8>, Regist
     Ok(bytes)
 }
 
-/// Returns the address without query, user and password, for messages.
-pub fn shown(url: &Url) -> String {
-    let mut url = url.clone();
-    url.set_query(None);
-    http::display(&url)
-}
-
 fn transport(result: reqwest::Result<Response>, action: &str, url: &Url) -> Result<Response, RegistryError> {
     result.map_err(|source| RegistryError::Transport {
         action: action.to_owned(),
-        url: shown(url),
+        url: http::display(url),
         source: source.without_url(),
     })
 }
@@ -256,7 +265,7 @@ fn check(response: Response, action: &str, url: &Url) -> Result<Response, Regist
     let _ = response.take(ERROR_LIMIT).read_to_end(&mut body);
     Err(RegistryError::Status {
         action: action.to_owned(),
-        url: shown(url),
+        url: http::display(url),
         status,
         messages: messages(&body),
         retry_after,
@@ -271,4 +280,21 @@ fn is_loopback(host: &str) -> bool {
 
 fn answers(http: &Http, url: &str) -> bool {
     http.get(url).timeout(Duration::from_secs(5)).send().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_gets_the_time_that_writing_takes() {
+        let url = Url::parse("https://registry.example.org/v2/").unwrap();
+        let patience = |method, length| {
+            let request = Request::new(method, &url, String::new());
+            request.body(length, || Ok(Vec::new().into())).patience()
+        };
+        assert_eq!([Method::GET, Method::HEAD].map(|method| patience(method, 0)), [None; 2]);
+        assert_eq!(patience(Method::PUT, 0), Some(KEEPING));
+        assert!(patience(Method::PATCH, 1 << 30).unwrap() > Duration::from_hours(18));
+    }
 }

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::event::{Event, Report};
 use crate::fetch::store::StoreError;
 use crate::fetch::transfer::{Counted, Transient as _};
-use crate::fetch::{Blob, BlobStore};
+use crate::fetch::{Blob, BlobStore, http};
 use crate::image::{Descriptor, MediaType};
 
 /// A manifest or index may have so many bytes: the limit that registries have.
@@ -136,7 +136,7 @@ impl Source {
             response.headers().get("Content-Type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().to_owned();
         let bytes = client::body(response, MANIFEST_LIMIT, &url)?;
-        let (name, digest, size) = (client::shown(&url), Digest::of(&bytes), bytes.len() as u64);
+        let (name, digest, size) = (http::display(&url), Digest::of(&bytes), bytes.len() as u64);
         if let Some(expected) = expected.filter(|expected| *expected != digest) {
             return Err(StoreError::Mismatch { name, size, digest, expected_size: size, expected }.into());
         }
@@ -168,7 +168,7 @@ impl Source {
         let fetch = || -> Result<Blob, RegistryError> {
             let response = self.client.send(&Request::new(Method::GET, &url, self.client.read_scope()))?;
             let body = Counted::new(response, 0, &id, self.client.report());
-            Ok(store.insert(&client::shown(&url), body, part.digest, part.size)?)
+            Ok(store.insert(&http::display(&url), body, part.digest, part.size)?)
         };
         // A transfer that broke off is begun once more; what was not whole was dropped.
         let blob = fetch().or_else(|error| if error.is_temporary() { fetch() } else { Err(error) })?;

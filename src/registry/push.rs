@@ -123,7 +123,7 @@ impl Push<'_> {
         let url = self.client.url(&format!("manifests/{target}"))?;
         let request = Request::new(Method::PUT, &url, self.client.write_scope())
             .header("Content-Type", &part.media_type)
-            .body(|| Ok(bytes.to_vec().into()));
+            .body(bytes.len() as u64, || Ok(bytes.to_vec().into()));
         self.client.send(&request).map(drop)
     }
 }

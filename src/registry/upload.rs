@@ -132,7 +132,7 @@ impl Upload<'_> {
 
     fn location(&self, response: &Response, url: &Url) -> Result<Url, RegistryError> {
         let protocol =
-            |reason: &str| RegistryError::Protocol { url: super::client::shown(url), reason: reason.to_owned() };
+            |reason: &str| RegistryError::Protocol { url: crate::fetch::http::display(url), reason: reason.to_owned() };
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let location = self.client.relative(location.ok_or_else(|| protocol("an upload without a Location"))?)?;
         // A registry that is spoken to with TLS must not send the bytes elsewhere without it.
@@ -210,7 +210,7 @@ impl Upload<'_> {
         self.request(method, url)
             .header("Content-Type", "application/octet-stream")
             .header("Content-Length", self.size - start)
-            .body(move || self.body(start))
+            .body(self.size - start, move || self.body(start))
     }
 
     /// The upload's address with the digest; what the registry put into its query stays.
