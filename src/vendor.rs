@@ -53,11 +53,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let host = text.split_once('/').map_or("", |(host, _)| host);
         if !text.starts_with('.') && (host.contains(['.', ':']) || host == "localhost") {
-            let mut reference: Reference = text.parse()?;
-            if reference.digest.is_none() {
-                reference.tag.get_or_insert_with(|| "latest".to_owned());
-            }
-            return Ok(Self::Registry(reference));
+            return Ok(Self::Registry(text.parse()?));
         }
         Ok(Self::Folder(text.into()))
     }

@@ -11,6 +11,9 @@ use crate::image::name::{is_component, is_tag};
 /// The registry that a name without one means, as for every other tool.
 const DEFAULT_REGISTRY: &str = "docker.io";
 
+/// The tag that a name without tag and digest means.
+const DEFAULT_TAG: &str = "latest";
+
 /// Where an image is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
@@ -48,7 +51,7 @@ impl Reference {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => digest.to_string(),
             (None, Some(tag)) => tag.clone(),
-            (None, None) => "latest".to_owned(),
+            (None, None) => DEFAULT_TAG.to_owned(),
         }
     }
 
@@ -93,6 +96,7 @@ impl FromStr for Reference {
         if !is_host(registry) {
             return Err(error("the registry is not a host name with an optional port"));
         }
+        let tag = tag.or_else(|| digest.is_none().then(|| DEFAULT_TAG.to_owned()));
         Ok(Self { registry: registry.to_owned(), repository: path, tag, digest })
     }
 }
@@ -128,12 +132,12 @@ mod tests {
     #[test]
     fn names_are_read_as_docker_reads_them() {
         for (text, registry, repository, tag) in [
-            ("model", "docker.io", "library/model", None),
+            ("model", "docker.io", "library/model", Some("latest")),
             ("team/model:1", "docker.io", "team/model", Some("1")),
-            ("localhost/model", "localhost", "model", None),
+            ("localhost/model", "localhost", "model", Some("latest")),
             ("localhost:5000/a/b:x", "localhost:5000", "a/b", Some("x")),
-            ("[::1]:5000/a", "[::1]:5000", "a", None),
-            ("reg.example.org/a", "reg.example.org", "a", None),
+            ("[::1]:5000/a", "[::1]:5000", "a", Some("latest")),
+            ("reg.example.org/a", "reg.example.org", "a", Some("latest")),
         ] {
             let reference: Reference = text.parse().unwrap();
             assert_eq!(
@@ -148,6 +152,8 @@ mod tests {
     fn a_reference_survives_its_text() {
         let text = format!("localhost:5000/a:1@{}", Digest::of(b""));
         assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
+        let text = format!("localhost:5000/a@{}", Digest::of(b""));
+        assert_eq!(text.parse::<Reference>().unwrap().tag, None);
     }
 
     #[test]
