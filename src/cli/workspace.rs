@@ -1,6 +1,7 @@
 //! What `lock`, `build` and `serve` start from: the manifest, its lock, and the packaging worlds as configured here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -134,7 +135,7 @@ impl Workspace {
                     security: options.debian_security_mirror.clone(),
                     keyrings: options.debian_keyrings.clone(),
                 },
-                environment: environment(),
+                environment: environment(std::env::vars_os()),
                 uv: options.uv.clone(),
                 r_repositories: options
                     .r_repositories
@@ -295,12 +296,14 @@ fn beside(platform: Platform) -> PathBuf {
     }
 }
 
-/// The environment that the Python index's own tools are configured by.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars()
-        .filter(|(name, _)| {
-            ["UV_", "PIP_", "NETRC", "HOME", "XDG_CONFIG"].iter().any(|prefix| name.starts_with(prefix))
-        })
+/// The environment that the Python index's own tools are found and configured by. Their names are UTF-8; others are passed
+/// over.
+fn environment(variables: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+    const PREFIXES: [&str; 5] = ["UV_", "PIP_", "NETRC", "HOME", "XDG_CONFIG"];
+    variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name == "PATH" || PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
         .collect()
 }
 
@@ -353,4 +356,21 @@ pub(super) fn record(
         lock.write(path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn any_environment_can_be_read() {
+        let text = |text: &[u8]| OsString::from_vec(text.to_vec());
+        let variables =
+            [(&b"PATH"[..], &b"/a\xff:/bin"[..]), (b"UV_INDEX", b"x"), (b"UV_\xff", b"x"), (b"LANG", b"\xff")];
+        let found = environment(variables.into_iter().map(|(name, value)| (text(name), text(value))));
+        let expected = [("PATH", "/a\u{fffd}:/bin"), ("UV_INDEX", "x")];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
 }
