@@ -1,7 +1,7 @@
 //! Names of packages and of wheel files, and whether a wheel fits an interpreter and a platform.
 //!
-//! Follows the packaging specifications "Names and normalization" and "Binary distribution format". It does not order
-//! versions or weigh tags against each other: `uv` chooses.
+//! Follows the packaging specifications "Names and normalization", "Binary distribution format" and "Platform compatibility
+//! tags". It does not order versions: `uv` chooses. Tags are weighed for locks that a user brings.
 
 use super::Python;
 use crate::platform::Platform;
@@ -51,6 +51,7 @@ pub struct WheelName {
     pub name: String,
     /// The version, as written.
     pub version: String,
+    build: u64,
     python_tags: Vec<String>,
     abi_tags: Vec<String>,
     platform_tags: Vec<String>,
@@ -71,39 +72,85 @@ impl WheelName {
         Some(Self {
             name: normalise(parts[0]),
             version: parts[1].to_owned(),
+            build: if parts.len() == 6 { leading_number(parts[2]) } else { 0 },
             python_tags: tags(3),
             abi_tags: tags(2),
             platform_tags: tags(1),
         })
     }
 
-    /// Returns how specific the wheel is: of several that fit, the highest is the best.
-    pub fn rank(&self) -> u32 {
-        let has = |tags: &[String], tag: &str| tags.iter().any(|found| found == tag);
-        let abi = if has(&self.abi_tags, "none") { 0 } else { 2 + u32::from(!has(&self.abi_tags, "abi3")) };
-        abi * 2 + u32::from(!has(&self.platform_tags, "any"))
+    /// Returns how well the wheel fits CPython of that version on Linux with version 2.`glibc` of the GNU C library; `None`
+    /// where it cannot be installed there. Of several the highest is the best, as pip has it.
+    pub fn rank(&self, python: &Python, platform: Platform, glibc: u32) -> Option<Rank> {
+        let system = self.platform_tags.iter().filter_map(|tag| system(tag, platform, glibc)).max()?;
+        let codes = self.abi_tags.iter().flat_map(|abi| self.python_tags.iter().map(move |tag| (tag, abi)));
+        let (abi, minor) = codes.filter_map(|(tag, abi)| code(tag, abi, python)).max()?;
+        Some(Rank { abi, is_native: system > System::Any, minor, system, build: self.build })
     }
 
-    /// Whether the wheel can be installed for CPython of that version on Linux with the GNU C library.
+    /// Whether the wheel can be installed for CPython of that version on some Linux with the GNU C library.
     pub fn fits(&self, python: &Python, platform: Platform) -> bool {
-        self.platform_tags.iter().any(|tag| fits_platform(tag, platform))
-            && self.abi_tags.iter().any(|abi| self.python_tags.iter().any(|tag| fits_python(tag, abi, python)))
+        self.rank(python, platform, u32::MAX).is_some()
     }
 }
 
-fn fits_platform(tag: &str, platform: Platform) -> bool {
-    let system = tag.strip_suffix(platform.machine()).and_then(|system| system.strip_suffix('_'));
-    tag == "any" || system.is_some_and(|system| system == "linux" || system.starts_with("manylinux"))
+/// How well a wheel fits, what counts most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    abi: Abi,
+    is_native: bool,
+    /// The minor version of Python that it was made for; 0 for any.
+    minor: u32,
+    system: System,
+    build: u64,
 }
 
-fn fits_python(tag: &str, abi: &str, python: &Python) -> bool {
-    let minor = |prefix: &str| tag.strip_prefix(prefix).and_then(|minor| minor.parse::<u32>().ok());
-    let own = minor("cp3") == Some(python.minor());
+/// The interpreters that a wheel's compiled code is for, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Abi {
+    None,
+    Stable,
+    Own,
+}
+
+/// The systems that a wheel is for, the most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum System {
+    Any,
+    Linux,
+    /// Those with this minor version of the C library, or a newer one.
+    Glibc(u32),
+}
+
+fn system(tag: &str, platform: Platform, glibc: u32) -> Option<System> {
+    if tag == "any" {
+        return Some(System::Any);
+    }
+    let least = match tag.strip_suffix(platform.machine())?.strip_suffix('_')? {
+        "linux" => return Some(System::Linux),
+        "manylinux1" => 5,
+        "manylinux2010" => 12,
+        "manylinux2014" => 17,
+        other => other.strip_prefix("manylinux_2_")?.parse().ok()?,
+    };
+    (least <= glibc).then_some(System::Glibc(least))
+}
+
+fn code(tag: &str, abi: &str, python: &Python) -> Option<(Abi, u32)> {
+    let minor = |prefix: &str| tag.strip_prefix(prefix)?.parse::<u32>().ok().filter(|minor| *minor <= python.minor());
+    let own = minor("cp3").filter(|minor| *minor == python.minor());
     match abi {
-        "none" => tag == "py3" || tag == "cp3" || own || minor("py3").is_some_and(|minor| minor <= python.minor()),
-        "abi3" => minor("cp3").is_some_and(|minor| minor <= python.minor()),
-        _ => own && abi == format!("cp3{}", python.minor()),
+        "none" if tag == "py3" || tag == "cp3" => Some((Abi::None, 0)),
+        "none" => own.or_else(|| minor("py3")).map(|minor| (Abi::None, minor)),
+        "abi3" => minor("cp3").map(|minor| (Abi::Stable, minor)),
+        _ => own.filter(|minor| abi == format!("cp3{minor}")).map(|minor| (Abi::Own, minor)),
     }
+}
+
+/// Returns the number that a build tag begins with.
+fn leading_number(text: &str) -> u64 {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -149,6 +196,38 @@ mod tests {
         ] {
             assert!(!fits(tags), "{tags}");
         }
+    }
+
+    #[test]
+    fn wheels_are_ranked_by_numbers_and_the_c_library() {
+        let rank = |tags: &str| {
+            let wheel = WheelName::parse(&format!("x-1-{tags}.whl")).unwrap();
+            wheel.rank(&"3.11".parse().unwrap(), "linux/amd64".parse().unwrap(), 36)
+        };
+        let ordered = [
+            "py3-none-any",
+            "py39-none-any",
+            "py311-none-any",
+            "py3-none-linux_x86_64",
+            "py3-none-manylinux1_x86_64",
+            "py3-none-manylinux2014_x86_64.manylinux_2_28_x86_64",
+            "cp38-abi3-manylinux_2_28_x86_64",
+            "cp311-abi3-manylinux_2_5_x86_64",
+            "cp311-abi3-manylinux_2_17_x86_64",
+            "cp311-cp311-manylinux2014_x86_64",
+            "cp311-cp311-manylinux_2_36_x86_64",
+            "2-cp311-cp311-manylinux_2_36_x86_64",
+            "10a-cp311-cp311-manylinux_2_36_x86_64",
+        ];
+        let ranks = ordered.map(|tags| rank(tags).unwrap());
+        for (pair, tags) in ranks.windows(2).zip(ordered.windows(2)) {
+            assert!(pair[0] < pair[1], "{tags:?}");
+        }
+        assert_eq!(rank("cp311-cp311-manylinux_2_39_x86_64"), None);
+        assert_eq!(
+            rank("cp311-cp311-manylinux_2_39_x86_64.manylinux_2_17_x86_64"),
+            rank("cp311-cp311-manylinux2014_x86_64")
+        );
     }
 
     #[test]

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use url::Url;
 
-use super::Python;
 use super::name::{WheelName, normalise};
+use super::uv::Target;
 use crate::digest::Digest;
 use crate::error::{Diagnose, Exit};
-use crate::platform::Platform;
 
 /// A `pylock.toml` cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -122,13 +121,8 @@ struct FileWheel {
     hashes: std::collections::BTreeMap<String, String>,
 }
 
-/// Reads the text of `path` into the wheels for one interpreter and platform, in order of name.
-pub(super) fn parse(
-    text: &str,
-    (path, origin): (&Path, Origin),
-    python: &Python,
-    platform: Platform,
-) -> Result<Vec<Wheel>, PylockError> {
+/// Reads the text of `path` into the wheels for one interpreter and system, in order of name.
+pub(super) fn parse(text: &str, (path, origin): (&Path, Origin), target: &Target) -> Result<Vec<Wheel>, PylockError> {
     let syntax = |source| PylockError::Syntax { path: path.to_owned(), source };
     let file: File = toml::from_str(text).map_err(syntax)?;
     if file.lock_version.split('.').next() != Some("1") {
@@ -140,7 +134,7 @@ pub(super) fn parse(
         if package.marker.is_some() && origin == Origin::User {
             return Err(problem("has a marker: the file is for several platforms"));
         }
-        wheels.push(choose(&package, python, platform).map_err(problem)?);
+        wheels.push(choose(&package, target).map_err(problem)?);
     }
     wheels.sort_by(|first, second| first.name.cmp(&second.name));
     match wheels.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -153,14 +147,18 @@ pub(super) fn parse(
     }
 }
 
-fn choose(package: &FilePackage, python: &Python, platform: Platform) -> Result<Wheel, &'static str> {
+fn choose(package: &FilePackage, target: &Target) -> Result<Wheel, &'static str> {
     if package.wheels.is_empty() {
         return Err("is not from a wheel of an index");
     }
-    let named = package.wheels.iter().filter_map(|wheel| Some((parse_name(wheel)?, wheel)));
-    let fitting = named.filter(|((_, parsed), _)| parsed.fits(python, platform));
-    let best = fitting.max_by_key(|((name, parsed), _)| (parsed.rank(), name.clone()));
-    let ((file_name, parsed), wheel) = best.ok_or("has no wheel for this version of Python and platform")?;
+    let fitting = package.wheels.iter().filter_map(|wheel| {
+        let (name, parsed) = parse_name(wheel)?;
+        let rank = parsed.rank(&target.python, target.platform, target.glibc)?;
+        Some(((rank, name), parsed, wheel))
+    });
+    let best = fitting.max_by(|(one, ..), (other, ..)| one.cmp(other));
+    let ((_, file_name), parsed, wheel) =
+        best.ok_or("has no wheel for this version of Python, the platform and the release's C library")?;
     if parsed.name != normalise(&package.name) {
         return Err("has a wheel of another package");
     }
@@ -195,7 +193,8 @@ mod tests {
 
     fn parse_text(packages: &str) -> Result<Vec<Wheel>, PylockError> {
         let text = format!("lock-version = \"1.0\"\ncreated-by = \"test\"\n{}", packages.replace("HASH", HASH));
-        parse(&text, (Path::new("pylock.toml"), Origin::User), &"3.11".parse().unwrap(), "linux/amd64".parse().unwrap())
+        let (python, platform) = ("3.11".parse().unwrap(), "linux/amd64".parse().unwrap());
+        parse(&text, (Path::new("pylock.toml"), Origin::User), &Target { python, platform, glibc: 36 })
     }
 
     #[test]
@@ -210,6 +209,20 @@ mod tests {
         assert_eq!(wheels.len(), 1);
         assert_eq!((wheels[0].name.as_str(), wheels[0].size), ("foo-bar", Some(3)));
         assert_eq!(wheels[0].file_name, "foo_bar-1.0-cp311-cp311-manylinux2014_x86_64.whl");
+    }
+
+    #[test]
+    fn a_wheel_for_a_newer_c_library_is_not_taken() {
+        let wheel = |tags: &str| {
+            format!("{{url = \"https://x.test/a-1-{tags}_x86_64.whl\", hashes = {{sha256 = \"HASH\"}}}},\n")
+        };
+        let choose = |wheels: &[&str]| {
+            let wheels: String = wheels.iter().map(|tags| wheel(tags)).collect();
+            parse_text(&format!("[[packages]]\nname = \"a\"\nwheels = [\n{wheels}]\n"))
+        };
+        let found = choose(&["cp311-abi3-manylinux_2_39", "cp38-abi3-manylinux_2_28", "cp311-abi3-manylinux_2_17"]);
+        assert_eq!(found.unwrap()[0].file_name, "a-1-cp311-abi3-manylinux_2_17_x86_64.whl");
+        assert!(choose(&["cp311-abi3-manylinux_2_39"]).unwrap_err().to_string().contains("C library"));
     }
 
     #[test]

@@ -85,7 +85,7 @@ impl Uv {
         {
             let path = folder.join(path);
             let text = fs::read_to_string(&path)?;
-            let wheels = pylock::parse(&text, (&path, Origin::User), &target.python, target.platform)?;
+            let wheels = pylock::parse(&text, (&path, Origin::User), target)?;
             let reasons = stated_reasons(&wheels);
             return complete(wheels, &reasons, indexes, http);
         }
@@ -167,7 +167,7 @@ impl Run<'_> {
         let inputs = self.inputs(requirements)?;
         let text = self.compile(&inputs, &["--format", "pylock.toml"])?;
         let path = self.scratch.join("pylock.toml");
-        let wheels = pylock::parse(&text, (&path, Origin::Uv), &self.target.python, self.target.platform)?;
+        let wheels = pylock::parse(&text, (&path, Origin::Uv), self.target)?;
         // The lock does not say who needs what; the other format does, in comments, from what is cached now.
         let listing = self.compile(&inputs, &["--format", "requirements.txt", "--annotation-style", "line"])?;
         Ok((wheels, parse_reasons(&listing)))
