@@ -52,6 +52,7 @@ const ATTACKS: &[(&str, &[&str])] = &[
         "bombs, endless frames, windows of gigabytes; bytes that are kept before they are checked (CVE-2026-39396)",
         &[
             "a_bomb_is_stopped",
+            "a_bomb_in_an_r_package_is_stopped",
             "a_stream_that_wants_gigabytes_of_memory_is_refused",
             "a_stream_without_its_end_or_with_something_behind_it_is_refused",
             "no_more_than_the_signed_size_is_decompressed",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CranError, Description, LIBRARY};
 use crate::digest::Digest;
+use crate::ecosystem::debian::deb::compression;
 use crate::error::Result;
 use crate::fetch::derived::Derived;
 use crate::fetch::pack::{self, PackWriter};
@@ -183,15 +184,16 @@ fn attributes(mode: u32) -> Node {
     Node { mode: if mode & 0o100 == 0 { 0o644 } else { 0o755 }, ..Node::directory() }
 }
 
+/// Opens the archive; no more comes out of it than of a Debian package of its size.
 fn open(blob: &Blob) -> fs::Result<tar::Archive<impl Read>> {
     let plain = flate2::read::MultiGzDecoder::new(BufReader::with_capacity(1 << 17, blob.open()?));
-    Ok(tar::Archive::new(plain))
+    Ok(tar::Archive::new(compression::limited(plain, blob.size)))
 }
 
 /// Writes a package's file as R does, for tests.
 #[cfg(test)]
 pub(super) fn tarball(files: &[(&str, &str)]) -> std::io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best()));
     for (path, text) in files {
         let mut header = tar::Header::new_ustar();
         header.set_mode(0o644);
@@ -253,6 +255,15 @@ mod tests {
         let tree = unpack("a", &blob, &blobs, &derived).unwrap();
         assert!(tree.contains("usr/local/lib/R/site-library/a/libs/a.so"));
         assert!(facts("b", &blob, &derived).is_err());
+    }
+
+    #[test]
+    fn a_bomb_in_an_r_package_is_stopped() {
+        let zeros = "\0".repeat(64 << 20);
+        let (_folder, blobs, derived, blob) = look(&[("a/DESCRIPTION", "Package: a\nVersion: 1\n"), ("a/x", &zeros)]);
+        let error = facts("a", &blob, &derived).unwrap_err().to_string();
+        assert!(error.contains("more than it may"), "{error}");
+        assert!(unpack("a", &blob, &blobs, &derived).is_err());
     }
 
     #[test]

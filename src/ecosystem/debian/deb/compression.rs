@@ -16,9 +16,14 @@ const MINIMUM: u64 = 64 << 20;
 /// What dpkg's strongest presets need to unpack is 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// Returns the most bytes that a member may expand to.
-pub fn limit(member: &Member) -> u64 {
-    member.length.saturating_mul(RATIO).clamp(MINIMUM, MAXIMUM)
+/// Returns the most bytes that so many packed ones may expand to.
+fn limit(packed: u64) -> u64 {
+    packed.saturating_mul(RATIO).clamp(MINIMUM, MAXIMUM)
+}
+
+/// Returns a reader of `plain` that fails after the most bytes which so many packed ones may expand to.
+pub fn limited<R: Read>(plain: R, packed: u64) -> impl Read {
+    Limited { inner: plain, remaining: limit(packed) }
 }
 
 /// Returns a reader of the member's plain bytes; `packed` gives its packed ones, and the name's ending the compression.
@@ -37,7 +42,7 @@ pub fn reader<'a>(member: &Member, packed: impl BufRead + 'a) -> Result<Box<dyn 
         ".zst" => Box::new(zstd::Decoder::with_buffer(packed).map_err(|error| read_error(member, error))?),
         _ => return Err(ArchiveError::Container(format!("the compression of `{}` is unknown", member.name))),
     };
-    Ok(Box::new(Limited { inner: plain, remaining: limit(member) }))
+    Ok(Box::new(limited(plain, member.length)))
 }
 
 fn read_error(member: &Member, source: io::Error) -> ArchiveError {
@@ -107,9 +112,7 @@ mod tests {
         {
             assert!(expand(name, &packed).unwrap_err().contains("more than it may"), "{name}");
         }
-        let member = |length| Member { name: "data.tar.xz".into(), offset: 0, length };
-        assert_eq!(limit(&member(0)), MINIMUM);
-        assert_eq!(limit(&member(u64::MAX)), MAXIMUM);
+        assert_eq!((limit(0), limit(u64::MAX)), (MINIMUM, MAXIMUM));
     }
 
     #[test]
