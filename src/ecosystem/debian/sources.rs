@@ -65,7 +65,7 @@ impl Mirrors {
         let sources = apt_sources(apt);
         let choose = |configured: &Option<String>, security: bool| match configured {
             Some(text) => parse(text),
-            None => match sources.iter().find(|source| source.is_debian(security)) {
+            None => match likeliest(sources.iter().filter(|source| source.may_be_debian(security))) {
                 Some(source) => parse(&source.uri),
                 None => parse(PUBLIC[usize::from(security)]),
             },
@@ -94,11 +94,13 @@ fn parse(text: &str) -> Result<Url, MirrorError> {
 struct Source {
     uri: String,
     suite: String,
+    /// The keys whose signatures apt takes, where they are stated.
+    signed_by: Option<String>,
 }
 
 impl Source {
-    /// Whether it is Debian's main archive, or its security archive.
-    fn is_debian(&self, security: bool) -> bool {
+    /// Whether it may be Debian's main archive, or its security archive: others name their suites after Debian's, too.
+    fn may_be_debian(&self, security: bool) -> bool {
         const SUITES: [&str; 11] = [
             "bullseye",
             "bookworm",
@@ -119,6 +121,21 @@ impl Source {
         let usable = self.uri.starts_with("http://") || self.uri.starts_with("https://");
         usable && is_security == security && SUITES.contains(&suite)
     }
+
+    /// How likely it is that the source is Debian's: by its keys before its address, which others choose alike.
+    fn likelihood(&self) -> (bool, bool, bool) {
+        let is_debians = |key: &str| key.rsplit('/').next().is_some_and(|name| name.starts_with("debian-archive-"));
+        let mut keys = self.signed_by.iter().flat_map(|keys| keys.split([' ', ',']));
+        let path = self.uri.trim_end_matches('/');
+        let is_named_so = path.ends_with("/debian") || path.ends_with("/debian-security");
+        (keys.any(is_debians), is_named_so && self.signed_by.is_none(), is_named_so)
+    }
+}
+
+/// Returns the first of the likeliest sources.
+fn likeliest<'a>(sources: impl DoubleEndedIterator<Item = &'a Source>) -> Option<&'a Source> {
+    // Of equal ones the last would be taken.
+    sources.rev().max_by_key(|source| source.likelihood())
 }
 
 /// Reads apt's sources, in the order of their files' names. What cannot be read is passed over: this is a default.
@@ -144,15 +161,17 @@ fn sources_of(path: &Path) -> Vec<Source> {
 /// Reads the form `deb [options] uri suite component…`.
 fn one_line(line: &str) -> Option<Source> {
     let rest = line.trim_start().strip_prefix("deb")?.strip_prefix([' ', '\t'])?.trim_start();
-    let rest = match rest.strip_prefix('[') {
-        Some(options) => options.split_once(']')?.1,
-        None => rest,
+    let (options, rest) = match rest.strip_prefix('[') {
+        Some(options) => options.split_once(']')?,
+        None => ("", rest),
     };
+    let signed_by = options.split_ascii_whitespace().find_map(|option| option.strip_prefix("signed-by="));
     let mut words = rest.split_ascii_whitespace();
-    Some(Source { uri: words.next()?.to_owned(), suite: words.next()?.to_owned() })
+    let (uri, suite) = (words.next()?.to_owned(), words.next()?.to_owned());
+    Some(Source { uri, suite, signed_by: signed_by.map(str::to_owned) })
 }
 
-/// Reads the form with fields `Types`, `URIs` and `Suites`.
+/// Reads the form with fields `Types`, `URIs`, `Suites` and `Signed-By`.
 fn deb822(text: &str) -> Vec<Source> {
     let mut sources = Vec::new();
     for stanza in control::stanzas(text) {
@@ -160,8 +179,13 @@ fn deb822(text: &str) -> Vec<Source> {
         if words("Enabled").any(|word| word == "no") || !words("Types").any(|word| word == "deb") {
             continue;
         }
+        let signed_by = stanza.field("Signed-By").map(str::to_owned);
         for uri in words("URIs") {
-            sources.extend(words("Suites").map(|suite| Source { uri: uri.to_owned(), suite: suite.to_owned() }));
+            sources.extend(words("Suites").map(|suite| Source {
+                uri: uri.to_owned(),
+                suite: suite.to_owned(),
+                signed_by: signed_by.clone(),
+            }));
         }
     }
     sources
@@ -191,6 +215,27 @@ mod tests {
         let mirrors = find(&files, &Configured::default());
         assert_eq!(mirrors.of("bookworm-updates").as_str(), "http://d.example.org/debian");
         assert_eq!(mirrors.of("bookworm-security").as_str(), "http://e.example.org/debian-security");
+    }
+
+    #[test]
+    fn others_that_have_suites_of_the_same_name_are_not_taken_for_debian() {
+        let azure = "deb [arch=amd64] https://a.example.org/repos/azure-cli/ bookworm main\n";
+        let docker = "deb [arch=amd64 signed-by=/etc/apt/keyrings/docker.asc] https://b.example.org/linux/debian bookworm stable\n";
+        let plain = "deb http://c.example.org/debian bookworm main\ndeb http://d.example.org/debian bookworm main\n";
+        let signed = "Types: deb\nURIs: http://e.example.org/mirror\nSuites: bookworm\nComponents: main\n\
+            Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n";
+        for (files, expected) in [
+            (&[azure, docker, plain][..], "http://c.example.org/debian"),
+            (&[azure, docker], "https://b.example.org/linux/debian"),
+            (&[azure], "https://a.example.org/repos/azure-cli/"),
+            (&[azure, docker, plain, signed], "http://e.example.org/mirror"),
+        ] {
+            let ending = |text: &str| if text.starts_with("Types") { "sources" } else { "list" };
+            let name = |(number, text): (usize, &&str)| format!("sources.list.d/{number}.{}", ending(text));
+            let names: Vec<_> = files.iter().enumerate().map(name).collect();
+            let files: Vec<_> = names.iter().map(String::as_str).zip(files.iter().copied()).collect();
+            assert_eq!(find(&files, &Configured::default()).archive.as_str(), expected);
+        }
     }
 
     #[test]
