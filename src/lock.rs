@@ -4,6 +4,7 @@
 //! manifest and the same archives give the same text, and a change shows as a small diff.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -281,6 +282,29 @@ impl Lock {
         toml::from_str(&text).map(Some).map_err(syntax)
     }
 
+    /// The same for a file that is to be replaced: one of an older format counts as none.
+    pub fn read_to_replace(path: &Path) -> Result<Option<Self>, LockError> {
+        match Self::read(path) {
+            Err(LockError::Format { found, .. }) if found < FORMAT => Ok(None),
+            result => result,
+        }
+    }
+
+    /// Writes what is locked for the platforms of `changed`, if it differs from the file. What the file has for others by
+    /// now is kept and taken over, where it is for the same request: another process may have written it meanwhile.
+    pub fn merge_into(&mut self, path: &Path, changed: &[Platform]) -> Result<(), LockError> {
+        let _alone = hold_folder(path)?;
+        let present = Self::read_to_replace(path)?;
+        if let Some(present) = present.iter().find(|present| present.request == self.request) {
+            let others = present.platforms.iter().filter(|(platform, _)| !changed.contains(platform));
+            self.platforms.extend(others.map(|(platform, locked)| (*platform, locked.clone())));
+        }
+        if present.as_ref() != Some(self) {
+            self.write(path)?;
+        }
+        Ok(())
+    }
+
     /// Writes the file in one step.
     pub fn write(&self, path: &Path) -> fs::Result<()> {
         fs::write_atomic(path, self.to_text().as_bytes())
@@ -296,6 +320,15 @@ impl Lock {
     pub fn platform(&self, platform: Platform, path: &Path) -> Result<&PlatformLock, LockError> {
         self.platforms.get(&platform).ok_or_else(|| LockError::Platform { path: path.to_owned(), platform })
     }
+}
+
+/// Locks the folder of a lock file until the result is dropped. A file for that would lie in the project, and so in images.
+fn hold_folder(path: &Path) -> fs::Result<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = fs::open(folder)?;
+    // Some network file systems lock no folders. The file is replaced in one step all the same.
+    let _ = folder.lock();
+    Ok(folder)
 }
 
 impl PlatformLock {
@@ -317,8 +350,7 @@ impl PlatformLock {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_lock_survives_its_text() {
+    fn example() -> Lock {
         let digest = Digest::of(b"");
         let package = Package {
             kind: PackageKind::Deb,
@@ -346,12 +378,17 @@ mod tests {
             libraries: vec![],
             actions: vec![Action { package: "mawk".into(), does: "alternative awk: /usr/bin/mawk".into() }],
         };
-        let lock = Lock {
+        Lock {
             format: FORMAT,
             request: digest,
             requested: vec!["python 3.11".into()],
             platforms: [("linux/amd64".parse().unwrap(), platform)].into(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_lock_survives_its_text() {
+        let lock = example();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mlpack.lock");
         lock.write(&path).unwrap();
@@ -364,5 +401,37 @@ mod tests {
         let path = folder.path().join("mlpack.lock");
         std::fs::write(&path, "format = 9\nnews = true\n").unwrap();
         assert!(matches!(Lock::read(&path), Err(LockError::Format { found: 9, .. })));
+    }
+    #[test]
+    fn what_is_locked_for_several_platforms_at_a_time_is_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mlpack.lock");
+        let of = |platform: &str| {
+            let mut lock = example();
+            let (_, locked) = lock.platforms.pop_first().unwrap();
+            (lock, platform.parse::<Platform>().unwrap(), locked)
+        };
+        let write = |platform: &str, date: i64| {
+            let (mut lock, platform, mut locked) = of(platform);
+            locked.date = date;
+            lock.platforms.insert(platform, locked);
+            lock.merge_into(&path, &[platform]).unwrap();
+            lock.platforms.values().map(|locked| locked.date).collect::<Vec<_>>()
+        };
+        let held = hold_folder(&path).unwrap();
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| write("linux/amd64", 1));
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(!waits.is_finished() && !path.exists());
+            drop(held);
+        });
+        assert_eq!(write("linux/arm64", 2), [1, 2]);
+        assert_eq!(write("linux/amd64", 3), [3, 2]);
+        assert_eq!(Lock::read(&path).unwrap().unwrap().platforms.len(), 2);
+        let (mut other, platform, locked) = of("linux/arm64");
+        other.request = Digest::of(b"another manifest");
+        other.platforms.insert(platform, locked);
+        other.merge_into(&path, &[platform]).unwrap();
+        assert_eq!(Lock::read(&path).unwrap().unwrap(), other);
     }
 }

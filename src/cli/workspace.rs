@@ -201,33 +201,27 @@ impl Workspace {
 
     /// Returns a lock that has all of `platforms`: the one that is there, completed, or with `update` a new one.
     ///
-    /// The file is written when anything in it changed.
+    /// The file is written when anything in it changed. An update's present lock need not fit the manifest any more: it
+    /// still says how new the archive's releases were, and an older one is not taken for an update.
     pub(super) fn locked(&self, platforms: &[Platform], update: bool) -> Result<Lock> {
-        let present = if update { self.replaced()? } else { self.lock()? };
+        let present = if update { Lock::read_to_replace(&self.lock_path)? } else { self.lock()? };
         let requested = request::lines(&self.manifest)?;
         let request = request::digest(&requested);
         let kept = present.as_ref().filter(|present| present.request == request);
         let kept = kept.map(|kept| kept.platforms.clone()).unwrap_or_default();
         let mut lock = Lock { format: FORMAT, request, requested, platforms: kept };
+        let mut changed = Vec::new();
         for &platform in platforms {
             if update || !lock.platforms.contains_key(&platform) {
                 let known = present.as_ref().and_then(|present| present.platforms.get(&platform));
                 lock.platforms.insert(platform, self.resolve(platform, known)?);
+                changed.push(platform);
             }
         }
         if present.as_ref() != Some(&lock) {
-            lock.write(&self.lock_path)?;
+            lock.merge_into(&self.lock_path, &changed)?;
         }
         Ok(lock)
-    }
-
-    /// Returns the lock that an update replaces. It need not fit the manifest any more: it still says how new the
-    /// archive's releases were, and an older one is not taken for an update.
-    fn replaced(&self) -> Result<Option<Lock>> {
-        match Lock::read(&self.lock_path) {
-            Err(LockError::Format { found, .. }) if found < FORMAT => Ok(None),
-            result => Ok(result?),
-        }
     }
 
     fn resolve(&self, platform: Platform, known: Option<&PlatformLock>) -> Result<PlatformLock> {
@@ -349,13 +343,10 @@ pub(super) fn record(
     change: impl FnOnce(&mut PlatformLock),
 ) -> Result<(), LockError> {
     let before = lock.clone();
-    if let Some(platform) = lock.platforms.get_mut(&platform) {
-        change(platform);
+    if let Some(locked) = lock.platforms.get_mut(&platform) {
+        change(locked);
     }
-    if *lock != before {
-        lock.write(path)?;
-    }
-    Ok(())
+    if *lock == before { Ok(()) } else { lock.merge_into(path, &[platform]) }
 }
 
 #[cfg(test)]
