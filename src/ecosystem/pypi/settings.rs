@@ -3,7 +3,7 @@
 //!
 //! Only texts are read here: which values there are, and in what order. [`super::index`] makes addresses of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -68,9 +68,8 @@ impl Settings {
         let mut found = Found::default();
         if let Some(path) = &self.requirements
             && path.extension().is_some_and(|extension| extension == "txt" || extension == "in")
-            && let Some(text) = read(path)?
         {
-            found.add_requirements(&text, path);
+            found.add_requirements(path, &mut BTreeSet::new())?;
         }
         self.read_uv(&mut found)?;
         self.read_pip(&mut found)?;
@@ -123,6 +122,13 @@ fn read(path: &Path) -> Result<Option<String>, IndexError> {
         return Ok(None);
     }
     Ok(Some(fs::read_to_string(path)?))
+}
+
+/// Returns the file that a line such as `-r base.txt` includes, relative to the file that it stands in.
+fn included(line: &str) -> Option<&str> {
+    let value = line.strip_prefix("--requirement").or_else(|| line.strip_prefix("-r"))?;
+    let value = value.split(" #").next()?.trim_start_matches('=').trim();
+    (!value.is_empty()).then_some(value)
 }
 
 #[derive(Deserialize)]
@@ -188,12 +194,22 @@ impl Found {
         }
     }
 
-    fn add_requirements(&mut self, text: &str, path: &Path) {
+    /// Reads a file of requirements and, where they stand in it, the files that it includes; each once.
+    fn add_requirements(&mut self, path: &Path, seen: &mut BTreeSet<PathBuf>) -> Result<(), IndexError> {
+        let Some(text) = read(path)?.filter(|_| seen.insert(std::fs::canonicalize(path).unwrap_or(path.to_owned())))
+        else {
+            return Ok(());
+        };
         for line in text.lines().map(str::trim) {
+            if let Some(included) = included(line) {
+                self.add_requirements(&path.with_file_name(included), seen)?;
+                continue;
+            }
             let (option, value) = line.split_once([' ', '=']).unwrap_or_default();
             let key = if option == "-i" { "index-url" } else { option.strip_prefix("--").unwrap_or_default() };
             self.add_option(key, value.trim(), &path.display().to_string());
         }
+        Ok(())
     }
 
     fn add_option(&mut self, key: &str, values: &str, origin: &str) {
@@ -253,6 +269,21 @@ mod tests {
         ];
         assert_eq!(values(&found.extra), extra);
         assert_eq!(found.extra[1].name.as_deref(), Some("mine"));
+    }
+
+    #[test]
+    fn the_indexes_of_included_requirements_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            fs::write_atomic(&root.path().join(path), text.as_bytes()).unwrap();
+        };
+        write("requirements.txt", "-r deep/base.txt  # ours\n--extra-index-url https://own.test/\n-r lost.txt\n");
+        write("deep/base.txt", "--requirement=../requirements.txt\n-rmore.in\nsix\n--require-hashes\n");
+        write("deep/more.in", "-i https://more.test/simple\n--extra-index-url https://cpu.test/whl\n-r base.txt\n");
+        let settings = Settings { requirements: Some(root.path().join("requirements.txt")), ..Settings::default() };
+        let found = settings.read().unwrap();
+        assert_eq!(values(&found.defaults)[0], "https://more.test/simple");
+        assert_eq!(values(&found.extra)[..2], ["https://cpu.test/whl", "https://own.test/"]);
     }
 
     #[test]
