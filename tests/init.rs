@@ -168,15 +168,59 @@ fn hostile_folders_give_manifests_that_load() {
 }
 
 #[test]
-fn nothing_is_overwritten_without_force() {
-    let parent = folder(&[("service.py", "mine")]);
+fn a_manifest_is_replaced_with_force_alone() {
+    let parent = folder(&[("manifest.yaml", "mine")]);
     let project = project(&parent);
     let error = Draft::of(&project, None).write(&project, false).unwrap_err();
     let message = error.to_string().replace(&project.display().to_string(), ".");
-    assert_eq!((message.as_str(), text(&parent, "service.py").as_str()), ("`./service.py` exists already", "mine"));
-    assert!(!project.join("manifest.yaml").exists(), "all or nothing");
+    assert_eq!(
+        (message.as_str(), text(&parent, "manifest.yaml").as_str()),
+        ("`./manifest.yaml` exists already", "mine")
+    );
+    assert!(!project.join("service.py").exists(), "all or nothing");
     Draft::of(&project, None).write(&project, true).unwrap();
     assert!(text(&parent, "service.py").contains("class Model"));
+}
+
+#[test]
+fn code_of_the_user_is_kept_and_named() {
+    let scorer = "class InputError(Exception):\n    pass\n\n\nclass Scorer(Base):\n    pass\n";
+    for (file, code, expected) in [
+        ("service.py", scorer, "service: service.py:Scorer\n"),
+        ("service.py", "def predict(): ...\n", "service: service.py:Model # "),
+        ("service.R", "predict <- function(state, rows) rows\n", "service: service.R\n"),
+    ] {
+        let parent = folder(&[(file, code)]);
+        let project = project(&parent);
+        for force in [false, true] {
+            let begun = Draft::of(&project, None).write(&project, force).unwrap();
+            assert_eq!((begun.written, begun.kept), (vec![project.join("manifest.yaml")], Some(project.join(file))));
+            assert_eq!(text(&parent, file), code);
+            assert!(text(&parent, "manifest.yaml").contains(expected), "{}", text(&parent, "manifest.yaml"));
+            manifest::load(&project).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_service_file_from_the_template_follows_the_model() {
+    for (first, model, call) in [("x.py", "model.joblib", "joblib.load"), ("x.R", "model.rds", "readRDS")] {
+        let parent = folder(&[(first, "")]);
+        init(&parent);
+        let project = project(&parent);
+        fs::write(project.join(model), "").unwrap();
+        let begun = Draft::of(&project, None).write(&project, true).unwrap();
+        assert_eq!((begun.written.len(), begun.kept), (2, None));
+        assert!(fs::read_to_string(&begun.written[1]).unwrap().contains(call));
+    }
+}
+
+#[test]
+fn a_file_is_no_project() {
+    let parent = folder(&[("service.py", "")]);
+    let file = project(&parent).join("service.py");
+    let error = Draft::of(&file, None).write(&file, true).unwrap_err();
+    assert!(error.to_string().ends_with("service.py` is a file, not a folder"), "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `mlpack init`: a first manifest and service file, filled in from what lies in the folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::Terminal;
 use crate::error::Result;
 use crate::manifest::{Language, init::Draft};
 
-/// Write a manifest and a service file, filled in from what lies in the folder
+/// Write a manifest and, where there is none yet, a service file, filled in from what lies in the folder
 #[derive(Debug, Args)]
 pub(super) struct Init {
     /// The project's folder
@@ -18,7 +18,7 @@ pub(super) struct Init {
     /// The language, where the files do not tell
     #[arg(long, value_enum)]
     language: Option<Choice>,
-    /// Replace files that exist
+    /// Replace a manifest that exists; code of yours is kept
     #[arg(long)]
     force: bool,
 }
@@ -35,8 +35,13 @@ impl Init {
             Choice::Python => Language::Python,
             Choice::R => Language::R,
         });
-        let files = Draft::of(&self.folder, language).write(&self.folder, self.force)?;
-        let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-        terminal.result(&files.join("\n"), &json!({ "files": files }))
+        let begun = Draft::of(&self.folder, language).write(&self.folder, self.force)?;
+        let shown = |path: &Path| path.display().to_string();
+        if let Some(kept) = &begun.kept {
+            terminal.report().say(format!("`{}` was there already and is kept", shown(kept)));
+        }
+        let files: Vec<String> = begun.written.iter().map(|path| shown(path)).collect();
+        let kept = begun.kept.as_deref().map(shown);
+        terminal.result(&files.join("\n"), &json!({ "files": files, "kept": kept }))
     }
 }

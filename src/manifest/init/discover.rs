@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::mlmodel::MlModel;
-use super::{Draft, Format, Model, Output, sample};
+use super::{Draft, Format, Model, Output, sample, service};
 use crate::manifest::{Language, names};
 use crate::service::{Column, ColumnType, Task};
 
@@ -32,18 +32,20 @@ pub(super) fn draft(folder: &Path, language: Option<Language>) -> Draft {
         None => example(folder, &files),
     };
     let (task, output) = answer(target);
-    Draft {
+    let draft = Draft {
         name: name(folder, mlmodel.as_ref()),
         version: "0.1.0".to_owned(),
         language,
         language_version: language_version(language, mlmodel.as_ref()),
         packages_file,
         packages,
+        service: service::new(language),
         model,
         input,
         output,
         task,
-    }
+    };
+    Draft { service: service::found(folder, &draft), ..draft }
 }
 
 /// Returns the files of the project folder and the usual folders below it, sorted within each, relative to the project.

@@ -6,6 +6,7 @@
 mod discover;
 mod mlmodel;
 mod sample;
+mod service;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,21 @@ use crate::error::{Diagnose, Exit};
 use crate::fs;
 use crate::service::{Column, ColumnType, Task};
 
+const MANIFEST: &str = include_str!("../../../templates/manifest.yaml.j2");
+
 /// Beginning a project failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Files that would be written are there already.
+    /// There is a manifest already.
     #[error("`{}` exists already", path.display())]
     Exists {
-        /// The first of them.
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// The project's folder is a file.
+    #[error("`{}` is a file, not a folder", path.display())]
+    NotFolder {
+        /// The file.
         path: PathBuf,
     },
     /// A file cannot be written.
@@ -39,7 +48,10 @@ impl Diagnose for Error {
 
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::Exists { .. } => vec!["`--force` replaces it; another folder leaves it alone".to_owned()],
+            Self::Exists { .. } => {
+                vec!["`--force` writes it anew; what you wrote yourself beside it is kept".to_owned()]
+            }
+            Self::NotFolder { .. } => vec!["name the project's folder".to_owned()],
             Self::Write(error) => error.hints(),
         }
     }
@@ -55,11 +67,32 @@ pub struct Draft {
     /// The file that lists packages, relative to the project.
     packages_file: Option<String>,
     packages: Vec<String>,
+    service: Service,
     model: Option<Model>,
     /// The columns that the model takes; empty where no example tells them.
     input: Vec<Column>,
     output: Output,
     task: Task,
+}
+
+/// The service file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Service {
+    /// Relative to the project.
+    file: &'static str,
+    /// The class in it for Python, where it has one or is to be written.
+    class: Option<String>,
+    /// Whether it is there already, with code of the user's.
+    kept: bool,
+}
+
+/// What beginning a project came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The files that were written.
+    pub written: Vec<PathBuf>,
+    /// The service file, where it was there already and stays as it is.
+    pub kept: Option<PathBuf>,
 }
 
 /// The model's file.
@@ -84,6 +117,9 @@ enum Format {
 }
 
 impl Format {
+    const ALL: [Self; 7] =
+        [Self::Joblib, Self::Pickle, Self::Onnx, Self::Xgboost, Self::Lightgbm, Self::Catboost, Self::Rds];
+
     /// The language that such models are made and served in.
     fn language(self) -> Language {
         if self == Self::Rds { Language::R } else { Language::Python }
@@ -109,33 +145,37 @@ struct Output {
     kind: ColumnType,
 }
 
+impl Output {
+    const ALL: [Self; 3] = [
+        Self { name: "label", kind: ColumnType::String },
+        Self { name: "label", kind: ColumnType::Boolean },
+        Self { name: "prediction", kind: ColumnType::Number },
+    ];
+}
+
 impl Draft {
     /// Looks at a folder. `language` decides where its files do not tell, or tell otherwise.
     pub fn of(folder: &Path, language: Option<Language>) -> Self {
         discover::draft(folder, language)
     }
 
-    /// Returns the files to write: name and text.
-    pub fn files(&self) -> [(&'static str, String); 2] {
-        let (service, template) = match self.language {
-            Language::Python => ("service.py", include_str!("../../../templates/service.py.j2")),
-            Language::R => ("service.R", include_str!("../../../templates/service.R.j2")),
-        };
-        let manifest = include_str!("../../../templates/manifest.yaml.j2");
-        [(FILE_NAME, self.fill(manifest)), (service, self.fill(template))]
-    }
-
-    /// Writes the files into the folder, which is created where it is missing; gives their paths.
-    pub fn write(&self, folder: &Path, force: bool) -> Result<Vec<PathBuf>, Error> {
-        let files = self.files().map(|(name, text)| (folder.join(name), text));
-        let taken = |path: &Path| !path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        if let Some((path, _)) = files.iter().find(|(path, _)| !force && taken(path)) {
-            return Err(Error::Exists { path: path.clone() });
+    /// Writes the files into the folder, which is created where it is missing. `force` replaces a manifest; a service file with
+    /// code of the user's is never replaced.
+    pub fn write(&self, folder: &Path, force: bool) -> Result<Begun, Error> {
+        if folder.is_file() {
+            return Err(Error::NotFolder { path: folder.to_owned() });
         }
-        for (path, text) in &files {
-            fs::write_atomic(path, text.as_bytes())?;
+        let manifest = folder.join(FILE_NAME);
+        if !force && is_taken(&manifest) {
+            return Err(Error::Exists { path: manifest });
         }
-        Ok(files.map(|(path, _)| path).to_vec())
+        fs::write_atomic(&manifest, self.fill(MANIFEST).as_bytes())?;
+        let service = folder.join(self.service.file);
+        if self.service.kept {
+            return Ok(Begun { written: vec![manifest], kept: Some(service) });
+        }
+        fs::write_atomic(&service, self.fill(service::template(self.language)).as_bytes())?;
+        Ok(Begun { written: vec![manifest, service], kept: None })
     }
 
     fn fill(&self, template: &str) -> String {
@@ -148,6 +188,11 @@ impl Draft {
         environment.add_filter("yaml", yaml);
         environment.render_str(template, self).expect("the templates are constants, and tests fill in every part")
     }
+}
+
+/// Whether anything is at a path, be it a link that leads nowhere.
+fn is_taken(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Writes any value as JSON, which is YAML, but plain words as they are.
