@@ -143,12 +143,7 @@ impl Runtime {
     /// # Panics
     /// Never in practice: the descriptions are part of the program and a test reads them all.
     pub fn find(language: &str, version: &str) -> Result<Self, RuntimeError> {
-        let (_, description, files) = FOLDERS
-            .iter()
-            .find(|(name, ..)| *name == language)
-            .ok_or_else(|| RuntimeError::Language { language: language.to_owned() })?;
-        let description: Description =
-            serde_saphyr::from_str(description).expect("the descriptions are constants that a test reads");
+        let (description, files) = Description::of(language)?;
         let suite = description.versions.get(version).ok_or_else(|| RuntimeError::Version {
             language: language.to_owned(),
             version: version.to_owned(),
@@ -156,9 +151,34 @@ impl Runtime {
         })?;
         Ok(description.at(version, suite, files))
     }
+
+    /// Returns the version of `language` nearest to the one that is wished; of two that are as near the older, which more packages fit
+    /// that were pinned with the wished one.
+    ///
+    /// # Panics
+    /// Never in practice, as above.
+    pub fn nearest(language: &str, wished: &str) -> Result<String, RuntimeError> {
+        let (description, _) = Description::of(language)?;
+        let number = |version: &str| {
+            let (major, minor) = version.split_once('.').unwrap_or((version, "0"));
+            1000 * major.parse::<i64>().unwrap_or(0) + minor.parse::<i64>().unwrap_or(0)
+        };
+        let distance = |version: &&String| ((number(version) - number(wished)).abs(), number(version));
+        Ok(description.versions.keys().min_by_key(distance).expect("a test sees that there is one").clone())
+    }
 }
 
 impl Description {
+    fn of(language: &str) -> Result<(Self, Files), RuntimeError> {
+        let (_, description, files) = FOLDERS
+            .iter()
+            .find(|(name, ..)| *name == language)
+            .ok_or_else(|| RuntimeError::Language { language: language.to_owned() })?;
+        let description =
+            serde_saphyr::from_str(description).expect("the descriptions are constants that a test reads");
+        Ok((description, files))
+    }
+
     fn at(&self, version: &str, suite: &str, files: Files) -> Runtime {
         let place = |name: &str| format!("{ROOT}/runtime/{name}");
         let worker = format!("/{}", place(&self.worker));
@@ -208,6 +228,20 @@ mod tests {
         assert!(!leaves_out("usr/lib/R/site-library/RcppEigen"));
         assert!(!leaves_out("usr/lib/R/site-library/RcppEigen/libs/include"));
         assert!(!leaves_out("usr/lib/R/site-library/include"));
+    }
+
+    #[test]
+    fn the_nearest_version_is_one_that_there_is() {
+        for (language, wished, nearest) in [
+            ("python", "3.8", "3.11"),
+            ("python", "3.11", "3.11"),
+            ("python", "3.12", "3.11"),
+            ("python", "3.14", "3.13"),
+            ("python", "2.7", "3.11"),
+            ("r", "4.4", "4.5"),
+        ] {
+            assert_eq!(Runtime::nearest(language, wished).unwrap(), nearest, "{language} {wished}");
+        }
     }
 
     #[test]

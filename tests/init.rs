@@ -120,7 +120,8 @@ fn an_mlflow_model_gives_name_version_and_columns() {
     let parent =
         folder(&[("model/MLmodel", MLMODEL), ("model/model.pkl", ""), ("model/requirements.txt", "mlflow==3.1.0\n")]);
     let manifest = init(&parent);
-    assert_eq!((manifest.name.as_str(), manifest.runtime.version.as_str()), ("churn-model", "3.10"));
+    assert_eq!((manifest.name.as_str(), manifest.runtime.version.as_str()), ("churn-model", "3.11"));
+    assert!(text(&parent, "manifest.yaml").contains("version: \"3.11\" # trained with 3.10\n"));
     assert!(manifest.artifacts["model"].path.ends_with("model/model.pkl"));
     assert!(matches!(&manifest.runtime.packages, Packages::File(path) if path.ends_with("model/requirements.txt")));
     let Data::Table { columns, .. } = &manifest.endpoints["predict"].input else { panic!("a table") };

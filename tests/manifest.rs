@@ -239,11 +239,11 @@ fn merges_requests_wherever_the_data_has_rows() {
 #[test]
 fn an_unquoted_version_keeps_its_zero_and_no_is_not_false() {
     let project = project();
-    let text = "apiVersion: mlpack/v1\nname: no\nversion: 1.10\nruntime: {language: python, version: 3.10}\n\
+    let text = "apiVersion: mlpack/v1\nname: no\nversion: 1.10\nruntime: {language: python, version: 3.11}\n\
         service: service.py:Model\nendpoints:\n  predict: {input: {type: text}, output: {type: text}}\n";
     let manifest = load(&project, text).unwrap();
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("no", "1.10"));
-    assert_eq!(manifest.runtime.version, "3.10");
+    assert_eq!(manifest.runtime.version, "3.11");
     let windows = format!("\u{feff}{}", text.replace('\n', "\r\n"));
     assert_eq!(load(&project, windows).unwrap().name, "no");
 }

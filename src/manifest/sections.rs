@@ -12,7 +12,9 @@ use super::{
     AssetFile, Essential, Image, Language, Libraries, Manifest, Packages, Runtime, Scripts, ServiceFile, System,
 };
 use super::{endpoints, keys, paths, units, versions};
+use crate::error::Diagnose as _;
 use crate::platform::{Architecture, Platform};
+use crate::runtime::Runtime as LanguageRuntime;
 use crate::service::{Protocol, Server};
 
 /// Reads the whole manifest; `path`, `root` and `text` are for the caller to fill in.
@@ -75,10 +77,20 @@ fn license(cursor: Cursor<'_>) -> Read<String> {
 fn runtime(cursor: Cursor<'_>, known: Option<Language>) -> Read<Runtime> {
     let fields = cursor.fields(keys::RUNTIME)?;
     let language = fields.required("language", |cursor| cursor.choice(keys::LANGUAGES));
-    let version = fields.required("version", |cursor| cursor.named(&names::LANGUAGE_VERSION));
+    let version = fields.required("version", |cursor| version(cursor, known));
     let packages = fields.or("packages", Packages::None, |cursor| packages(cursor, known));
     let repositories = fields.or("repositories", BTreeMap::new(), |cursor| repositories(cursor, known));
     Ok(Runtime { language: language?, version: version?, packages: packages?, repositories: repositories? })
+}
+
+/// Reads the version of a language, which a Debian release must have.
+fn version(cursor: Cursor<'_>, language: Option<Language>) -> Read<String> {
+    let version = cursor.named(&names::LANGUAGE_VERSION)?;
+    let found = language.map(|language| LanguageRuntime::find(&language.to_string(), &version));
+    match found {
+        Some(Err(error)) => cursor.refuse(error.to_string(), error.hints().join("; ")),
+        _ => Ok(version),
+    }
 }
 
 fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Read<Packages> {

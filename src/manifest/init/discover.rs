@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::mlmodel::MlModel;
 use super::{Draft, Format, Model, Output, sample, service};
 use crate::manifest::{Language, names};
+use crate::runtime::Runtime;
 use crate::service::{Column, ColumnType, Task};
 
 /// Folders that people keep models and data in, looked through after the project folder itself.
@@ -32,11 +33,15 @@ pub(super) fn draft(folder: &Path, language: Option<Language>) -> Draft {
         None => example(folder, &files),
     };
     let (task, output) = answer(target);
+    let trained = mlmodel.as_ref().and_then(|mlmodel| mlmodel.python_version.clone());
+    let trained = trained.filter(|_| language == Language::Python);
+    let language_version = language_version(language, trained.as_deref());
     let draft = Draft {
         name: name(folder, mlmodel.as_ref()),
         version: "0.1.0".to_owned(),
         language,
-        language_version: language_version(language, mlmodel.as_ref()),
+        trained_with: trained.filter(|trained| *trained != language_version),
+        language_version,
         packages_file,
         packages,
         service: service::new(language),
@@ -154,10 +159,12 @@ fn model_name(text: &str) -> String {
     spaced.split_whitespace().collect::<Vec<_>>().join("-")
 }
 
-fn language_version(language: Language, mlmodel: Option<&MlModel>) -> String {
-    match (language, mlmodel.and_then(|mlmodel| mlmodel.python_version.clone())) {
-        (Language::Python, Some(version)) => version,
-        (Language::Python, None) => "3.11".to_owned(),
-        (Language::R, _) => "4.5".to_owned(),
-    }
+/// Returns the version to write: the one that the model was trained with, or the nearest that can be had.
+fn language_version(language: Language, trained: Option<&str>) -> String {
+    let usual = match language {
+        Language::Python => "3.11",
+        Language::R => "4.5",
+    };
+    let wished = trained.unwrap_or(usual);
+    Runtime::nearest(&language.to_string(), wished).expect("there is a runtime for each language")
 }

@@ -64,6 +64,8 @@ pub struct Draft {
     version: String,
     language: Language,
     language_version: String,
+    /// The version that the model was trained with, where that one cannot be had.
+    trained_with: Option<String>,
     /// The file that lists packages, relative to the project.
     packages_file: Option<String>,
     packages: Vec<String>,
