@@ -226,6 +226,27 @@ fn fills_in_what_is_left_out() {
 }
 
 #[test]
+fn a_text_alone_is_a_list_of_one() {
+    let project = project();
+    let (mut alone, mut listed) = (minimal(), minimal());
+    for (place, text) in [
+        ("code", "helper.py"),
+        ("platforms", "linux/arm64"),
+        ("system.packages", "libgomp1"),
+        ("server.protocols", "v2"),
+        ("endpoints.predict.input.mediaTypes", "image/png"),
+    ] {
+        let place = place.split('.').collect::<Vec<_>>();
+        for (manifest, value) in [(&mut alone, json!(text)), (&mut listed, json!([text]))] {
+            manifest["endpoints"]["predict"]["input"]["type"] = json!("image");
+            *place.iter().fold(&mut *manifest, |value, key| &mut value[*key]) = value;
+        }
+    }
+    let load = |manifest: Value| Manifest { text: String::new(), ..load(&project, manifest.to_string()).unwrap() };
+    assert_eq!(load(alone), load(listed));
+}
+
+#[test]
 fn merges_requests_wherever_the_data_has_rows() {
     let project = project();
     let mut manifest = minimal();

@@ -135,7 +135,7 @@ fn has_rows(data: &Data) -> bool {
 
 fn data(cursor: Cursor<'_>) -> Read<Data> {
     let Some(kind) = cursor.peek("type") else {
-        let Value::Mapping(_) = cursor.node.value else { return cursor.expected("a mapping") };
+        let Value::Mapping(_) = cursor.node.value else { return cursor.expected_as("a mapping", written(cursor)) };
         return cursor.refuse_key("missing field `type`", expected_types());
     };
     let fields = |keys: &'static [Key]| cursor.fields(keys);
@@ -153,6 +153,16 @@ fn data(cursor: Cursor<'_>) -> Read<Data> {
     }
 }
 
+/// How data is written, for who wrote no mapping.
+fn written(cursor: Cursor<'_>) -> String {
+    match cursor.scalar() {
+        Some("table") | None => "write `{type: table, columns: {x: number}}`".to_owned(),
+        Some("tensor") => "write `{type: tensor, dtype: float64, shape: [null, 4]}`".to_owned(),
+        Some(kind) if keys::DATA_TYPES.contains(&kind) => format!("write `{{type: {kind}}}`"),
+        Some(_) => format!("write `{{type: text}}`, or another type; {}", expected_types()),
+    }
+}
+
 fn table(fields: Fields<'_>) -> Read<Data> {
     let columns = fields.required("columns", columns);
     let extra = fields.or("extra", Extra::default(), |cursor| cursor.choice(keys::EXTRA));
@@ -162,7 +172,7 @@ fn table(fields: Fields<'_>) -> Read<Data> {
 fn image(fields: Fields<'_>) -> Read<Data> {
     let usual = IMAGE_TYPES[..2].iter().map(|media_type| (*media_type).to_owned()).collect();
     let media_types: Vec<String> = fields.or("mediaTypes", usual, |cursor| {
-        let types: Vec<String> = all(cursor.items()?.map(|item| item.choice(IMAGE_TYPES)))?;
+        let types: Vec<String> = all(cursor.texts()?.map(|item| item.choice(IMAGE_TYPES)))?;
         if types.is_empty() {
             cursor.refuse("`mediaTypes` is empty", "write `[image/png]`, or leave it out")
         } else {
@@ -218,7 +228,7 @@ fn dimension(cursor: Cursor<'_>) -> Read<Option<u64>> {
     if cursor.node.is_null() || cursor.scalar() == Some("-1") {
         return Ok(None);
     }
-    cursor.integer(1, keys::MAX_DIMENSION).map(Some)
+    cursor.integer_or(1, keys::MAX_DIMENSION, ", or `null` for a size that varies").map(Some)
 }
 
 fn columns(cursor: Cursor<'_>) -> Read<Vec<Column>> {

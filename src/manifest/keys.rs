@@ -37,6 +37,8 @@ pub(super) enum Form {
     /// One of these words.
     Choice(&'static [&'static str]),
     List(&'static Form),
+    /// A list of texts, or one of them alone.
+    Texts(&'static Form),
     /// A mapping from names of the user's to values.
     Names(&'static Rule, &'static Form),
     /// A mapping with these keys.
@@ -87,7 +89,7 @@ pub(super) const MANIFEST: &[Key] = &[
     required("runtime", Form::Fields(RUNTIME), "The language that the model runs in, and its packages."),
     optional("system", Form::Fields(SYSTEM), "What the image has below the language."),
     required("service", Form::Text, "The service file: `service.py:Class` for Python, `service.R` for R."),
-    optional("code", Form::List(&Form::Text), "Further files or folders of code, shipped beside the service file."),
+    optional("code", Form::Texts(&Form::Text), "Further files or folders of code, shipped beside the service file."),
     optional("artifacts", Form::Names(&names::ASSET, &ASSET), "The files that the model is made of, by name."),
     optional(
         "versions",
@@ -102,7 +104,7 @@ pub(super) const MANIFEST: &[Key] = &[
     ),
     optional("server", Form::Fields(SERVER), "How the server behaves."),
     optional("image", Form::Fields(IMAGE), "How the image is set up."),
-    optional("platforms", Form::List(&Form::Choice(PLATFORMS)), "What to build for; `linux/amd64` when left out."),
+    optional("platforms", Form::Texts(&Form::Choice(PLATFORMS)), "What to build for; `linux/amd64` when left out."),
 ];
 
 pub(super) const RUNTIME: &[Key] = &[
@@ -142,22 +144,22 @@ pub(super) const REPOSITORY_FIELDS: &[Key] = &[
 pub(super) const SYSTEM: &[Key] = &[
     optional(
         "packages",
-        Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
+        Form::Texts(&Form::Named(&names::DEBIAN_PACKAGE)),
         "Debian packages beyond what is found by itself: `name`, `name=version`, `name/release` or `name (>= version)`.",
     ),
     optional(
         "suites",
-        Form::List(&Form::Named(&names::DEBIAN_SUITE)),
+        Form::Texts(&Form::Named(&names::DEBIAN_SUITE)),
         "Suites of the Debian release beside its updates and security updates, such as `bookworm-backports`. From those that apt takes nothing from by itself, only what is asked for is taken, and what it needs of them.",
     ),
     optional(
         "pins",
-        Form::List(&Form::Named(&names::DEBIAN_PIN)),
+        Form::Texts(&Form::Named(&names::DEBIAN_PIN)),
         "Which version or release Debian packages are of if they are there at all, such as `tzdata/bookworm`.",
     ),
     optional(
         "build",
-        Form::List(&Form::Named(&names::DEBIAN_PACKAGE)),
+        Form::Texts(&Form::Named(&names::DEBIAN_PACKAGE)),
         "Debian packages that compiling R packages needs, such as `libxml2-dev`, beyond what is found by itself; they do not reach the image.",
     ),
     optional(
@@ -193,7 +195,7 @@ pub(super) const VERSION: &[Key] = &[
     ),
     optional(
         "labels",
-        Form::List(&Form::Named(&names::VERSION_LABEL)),
+        Form::Texts(&Form::Named(&names::VERSION_LABEL)),
         "Other names that the version can be asked for by, such as `stable`.",
     ),
 ];
@@ -291,7 +293,7 @@ pub(super) const IMAGE_DATA: &[Key] = &[
     required("type", Form::Choice(&["image"]), "A picture."),
     optional(
         "mediaTypes",
-        Form::List(&Form::Choice(IMAGE_TYPES)),
+        Form::Texts(&Form::Choice(IMAGE_TYPES)),
         "The media types taken, of which an answer has the first; PNG and JPEG when left out.",
     ),
 ];
@@ -331,7 +333,7 @@ pub(super) const SERVER: &[Key] = &[
     ),
     optional(
         "protocols",
-        Form::List(&Form::Choice(PROTOCOLS)),
+        Form::Texts(&Form::Choice(PROTOCOLS)),
         "The protocols of other model servers that are spoken besides the server's own; all unless given.",
     ),
 ];

@@ -8,6 +8,7 @@ mod document;
 mod endpoints;
 mod error;
 mod fallback;
+mod hints;
 pub mod init;
 mod keys;
 mod names;

@@ -3,6 +3,7 @@
 //! Sections read all their fields first and use `?` on the results afterwards, so that every problem is found.
 
 use std::path::Path;
+use std::slice;
 
 use serde::Deserialize;
 use serde::de::IntoDeserializer as _;
@@ -10,7 +11,8 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use super::document::{Entry, Node, Span, Value};
 use super::error::{Problem, Problems};
-use super::keys::Key;
+use super::hints;
+use super::keys::{Form, Key};
 use super::names::Rule;
 use super::text::{alternatives, is_invisible, nearest, shown};
 
@@ -66,6 +68,15 @@ impl<'a> Cursor<'a> {
 
     /// Reports that the value is not what it must be.
     pub(super) fn expected<T>(self, what: &str) -> Read<T> {
+        self.report(self.unexpected(what)?)
+    }
+
+    /// The same, with what to write.
+    pub(super) fn expected_as<T>(self, what: &str, hint: impl Into<String>) -> Read<T> {
+        self.report(self.unexpected(what)?.hint(hint))
+    }
+
+    fn unexpected(self, what: &str) -> Read<Problem> {
         let of = if self.item { "each item of " } else { "" };
         let found = match &self.node.value {
             _ if self.node.is_null() => "but is empty".to_owned(),
@@ -74,7 +85,7 @@ impl<'a> Cursor<'a> {
             Value::Mapping(_) => "not a mapping".to_owned(),
             Value::Refused => return Err(Refused),
         };
-        self.report(Problem::new(self.place(), format!("{of}{} must be {what}, {found}", shown(self.name))))
+        Ok(Problem::new(self.place(), format!("{of}{} must be {what}, {found}", shown(self.name))))
     }
 
     fn report<T>(self, problem: Problem) -> Read<T> {
@@ -161,11 +172,16 @@ impl<'a> Cursor<'a> {
 
     /// Reads a whole number.
     pub(super) fn integer(self, least: u64, most: u64) -> Read<u64> {
+        self.integer_or(least, most, "")
+    }
+
+    /// The same; `or` says what else the value may be.
+    pub(super) fn integer_or(self, least: u64, most: u64, or: &str) -> Read<u64> {
         let integer = match &self.node.value {
             Value::Scalar { text, plain: true } => text.parse().ok().filter(|number| (least..=most).contains(number)),
             _ => None,
         };
-        integer.map_or_else(|| self.expected(&format!("a whole number from {least} to {most}")), Ok)
+        integer.map_or_else(|| self.expected(&format!("a whole number from {least} to {most}{or}")), Ok)
     }
 
     /// Reads a finite number.
@@ -180,14 +196,29 @@ impl<'a> Cursor<'a> {
     /// Opens a list.
     pub(super) fn items(self) -> Read<impl Iterator<Item = Cursor<'a>>> {
         match &self.node.value {
-            Value::List(items) => Ok(items.iter().map(move |node| Cursor { node, key: node.span, item: true, ..self })),
+            Value::List(nodes) => Ok(self.each(nodes)),
             _ => self.expected("a list"),
         }
     }
 
+    /// Opens a list of texts; a text alone is a list of one.
+    pub(super) fn texts(self) -> Read<impl Iterator<Item = Cursor<'a>>> {
+        match &self.node.value {
+            Value::List(nodes) => Ok(self.each(nodes)),
+            _ if self.scalar().is_some() => Ok(self.each(slice::from_ref(self.node))),
+            _ => self.expected("a list"),
+        }
+    }
+
+    fn each(self, nodes: &'a [Node]) -> impl Iterator<Item = Cursor<'a>> {
+        nodes.iter().map(move |node| Cursor { node, key: node.span, item: true, ..self })
+    }
+
     /// Opens a mapping with names of the user's: gives each name and its value, in order; wrong names are reported.
     pub(super) fn names(self, rule: &'a Rule) -> Read<impl Iterator<Item = (&'a str, Cursor<'a>)>> {
-        let Value::Mapping(entries) = &self.node.value else { return self.expected("a mapping") };
+        let Value::Mapping(entries) = &self.node.value else {
+            return self.expected_as(&format!("a mapping whose keys are {}s", rule.noun), hints::example(self.name));
+        };
         Ok(entries.iter().map(move |entry| {
             let cursor = Cursor::entry(self.reader, entry);
             if !(rule.accepts)(&entry.key) {
@@ -200,13 +231,19 @@ impl<'a> Cursor<'a> {
 
     /// Opens a mapping with fixed keys; unknown and missing ones are reported here.
     pub(super) fn fields(self, keys: &'static [Key]) -> Read<Fields<'a>> {
-        let Value::Mapping(entries) = &self.node.value else { return self.expected("a mapping") };
+        let Value::Mapping(entries) = &self.node.value else {
+            return self.expected_as("a mapping", self.takes(keys));
+        };
         let unknown = entries.iter().filter(|entry| keys.iter().all(|key| key.name != entry.key));
         let meant: Vec<&str> = unknown.filter_map(|entry| self.unknown(entry, keys)).collect();
         for key in keys.iter().filter(|key| key.required && !meant.contains(&key.name)) {
             if entries.iter().all(|entry| entry.key != key.name) {
                 let message = format!("missing field `{}` in {}", key.name, shown(self.name));
-                let _ = self.refuse_key::<()>(message, format!("add `{}`: {}", key.name, phrase(key.about)));
+                let hint = match key.form {
+                    Form::Choice([only]) => format!("add `{}: {only}`", key.name),
+                    _ => format!("add `{}`: {}", key.name, phrase(key.about)),
+                };
+                let _ = self.refuse_key::<()>(message, hint);
             }
         }
         Ok(Fields { reader: self.reader, entries, keys })
@@ -215,13 +252,16 @@ impl<'a> Cursor<'a> {
     /// Reports an unknown key, and gives the one that was likely meant.
     fn unknown(self, entry: &Entry, keys: &[Key]) -> Option<&'static str> {
         let message = format!("unknown field {}", shown(&entry.key));
-        let names = || keys.iter().map(|key| key.name);
-        let near = nearest(&entry.key, names());
+        let near = nearest(&entry.key, keys.iter().map(|key| key.name));
         self.reader.problems.add(match near {
             Some(near) => Problem::new(entry.span, format!("{message}, did you mean `{near}`?")),
-            None => Problem::new(entry.span, message).hint(format!("{} takes {}", shown(self.name), list(names()))),
+            None => Problem::new(entry.span, message).hint(self.takes(keys)),
         });
         near
+    }
+
+    fn takes(self, keys: &[Key]) -> String {
+        format!("{} takes {}", shown(self.name), list(keys.iter().map(|key| key.name)))
     }
 
     /// The value of one key, where this is a mapping that has it.

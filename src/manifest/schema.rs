@@ -40,6 +40,10 @@ fn form(form: &Form) -> Value {
         Form::Any => json!({}),
         Form::Choice(choices) => json!({ "enum": choices }),
         Form::List(item) => json!({ "type": "array", "items": self::form(item) }),
+        Form::Texts(item) => {
+            let item = self::form(item);
+            json!({ "anyOf": [item, { "type": "array", "items": item }] })
+        }
         Form::Names(rule, value) => json!({
             "type": "object",
             "propertyNames": { "pattern": rule.pattern },

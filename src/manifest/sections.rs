@@ -124,7 +124,7 @@ fn is_python_requirements(name: &str) -> bool {
 /// Reads a list of names, each written once.
 pub(super) fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
     let mut seen = BTreeSet::new();
-    all(cursor.items()?.map(|item| {
+    all(cursor.texts()?.map(|item| {
         let name = item.named(rule)?;
         if seen.insert(name.clone()) {
             Ok(name)
@@ -181,7 +181,7 @@ fn service(cursor: Cursor<'_>, language: Option<Language>) -> Read<ServiceFile> 
 }
 
 fn code(cursor: Cursor<'_>) -> Read<Vec<PathBuf>> {
-    all(cursor.items()?.map(|item| {
+    all(cursor.texts()?.map(|item| {
         paths::file_or_folder(item)?;
         // Shipped where it was written, not where a link of it leads.
         Ok(Path::new(item.line()?).components().collect())
@@ -232,7 +232,7 @@ fn server(cursor: Cursor<'_>) -> Read<Server> {
 }
 
 fn protocols(cursor: Cursor<'_>) -> Read<BTreeSet<Protocol>> {
-    all(cursor.items()?.map(|item| item.choice(keys::PROTOCOLS)))
+    all(cursor.texts()?.map(|item| item.choice(keys::PROTOCOLS)))
 }
 
 fn workers(cursor: Cursor<'_>) -> Read<Option<u32>> {
@@ -276,7 +276,7 @@ fn texts(cursor: Cursor<'_>, rule: &'static Rule) -> Read<BTreeMap<String, Strin
 }
 
 fn platforms(cursor: Cursor<'_>) -> Read<Vec<Platform>> {
-    let mut platforms: Vec<Platform> = all(cursor.items()?.map(|item| item.choice(keys::PLATFORMS)))?;
+    let mut platforms: Vec<Platform> = all(cursor.texts()?.map(|item| item.choice(keys::PLATFORMS)))?;
     let count = platforms.len();
     platforms.sort();
     platforms.dedup();

@@ -44,7 +44,7 @@ fn section(cursor: Cursor<'_>, own: Option<&str>, artifacts: Option<&Artifacts>)
 /// Reads labels, none of which is another version's name or label.
 fn labels(cursor: Cursor<'_>, taken: &mut BTreeSet<String>) -> Read<Vec<String>> {
     let labels = sections::list(cursor, &names::VERSION_LABEL)?;
-    all(cursor.items()?.zip(labels).map(|(item, label)| {
+    all(cursor.texts()?.zip(labels).map(|(item, label)| {
         if taken.insert(label.clone()) {
             return Ok(label);
         }
