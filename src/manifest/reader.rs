@@ -14,7 +14,7 @@ use super::error::{Problem, Problems};
 use super::hints;
 use super::keys::{Form, Key};
 use super::names::Rule;
-use super::text::{alternatives, is_invisible, nearest, shown};
+use super::text::{alternatives, is_invisible, shown};
 
 /// The longest text on one line, and over several, in bytes.
 const MAX_LINE: usize = 4096;
@@ -154,11 +154,8 @@ impl<'a> Cursor<'a> {
             let deserializer: StrDeserializer<'_, ValueError> = text.into_deserializer();
             return Ok(T::deserialize(deserializer).expect("each choice names a variant"));
         }
-        let message = format!("{} cannot be {}", shown(self.name), shown(text));
-        match nearest(text, choices.iter().copied()) {
-            Some(near) => self.refuse(format!("{message}, did you mean `{near}`?"), expects(choices)),
-            None => self.refuse(message, expects(choices)),
-        }
+        let meant = hints::question(&hints::meant(text, choices));
+        self.refuse(format!("{} cannot be {}{meant}", shown(self.name), shown(text)), expects(choices))
     }
 
     /// Reads `true` or `false`.
@@ -250,14 +247,17 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reports an unknown key, and gives the one that was likely meant.
-    fn unknown(self, entry: &Entry, keys: &[Key]) -> Option<&'static str> {
+    fn unknown(self, entry: &Entry, keys: &'static [Key]) -> Option<&'static str> {
         let message = format!("unknown field {}", shown(&entry.key));
-        let near = nearest(&entry.key, keys.iter().map(|key| key.name));
-        self.reader.problems.add(match near {
-            Some(near) => Problem::new(entry.span, format!("{message}, did you mean `{near}`?")),
-            None => Problem::new(entry.span, message).hint(self.takes(keys)),
-        });
-        near
+        if let Some(sentence) = hints::elsewhere(&entry.key) {
+            self.reader.problems.add(Problem::new(entry.span, message).hint(sentence));
+            return None;
+        }
+        let names: Vec<&'static str> = keys.iter().map(|key| key.name).collect();
+        let meant = hints::meant(&entry.key, &names);
+        let problem = Problem::new(entry.span, message + &hints::question(&meant));
+        self.reader.problems.add(problem.hint(self.takes(keys)));
+        meant.first().copied()
     }
 
     fn takes(self, keys: &[Key]) -> String {
