@@ -75,6 +75,22 @@ fn mistakes_are_explained() {
     for (arguments, code, message) in [
         (&["inspect", "demo:2"][..], 1, "error: no image `demo:2` in the local store\nhint: did you mean `demo:1`?\n"),
         (&["rm", "x"], 1, "error: no image `x` in the local store\nhint: `mlpack images` lists what is there\n"),
+        (&["serve", "demo:2"], 1, "error: no image `demo:2` in the local store\nhint: did you mean `demo:1`?\n"),
+        (&["serve", "none/manifest.yaml"], 3, "error: failed to open `none/manifest.yaml`\n"),
+        (&["push", "demo:1"], 2, "error: `demo:1` names no registry to push to\nhint: name one: "),
+        (&["push", "demo:1", "team/demo:1"], 2, "error: `team/demo:1` names no registry to push to\n"),
+        (
+            &["push", "demo:1", "https://registry.example.org/a"],
+            2,
+            "error: `https://registry.example.org/a` is not an image reference: it is written without a scheme\n\
+             hint: leave the part with `://` out: REGISTRY/REPOSITORY:TAG\n",
+        ),
+        (&["login", "localhost:1", "-u", "me", "--password-stdin"], 7, "error: no password on standard input\n"),
+        (
+            &["call", "localhost:1", "--input", "none.csv"],
+            6,
+            "error: http://localhost:1/openapi.json has no OpenAPI document",
+        ),
         (&["tag", "demo:1", "a//b"], 2, "error: `a//b` is not an image name: "),
     ] {
         let (found, _, errors) = mlpack(home.path(), arguments);

@@ -136,6 +136,19 @@ fn a_missing_file_leads_to_init() {
 }
 
 #[test]
+fn a_manifest_of_another_ending_is_seen() {
+    let project = project();
+    let folder = project.path().join("project");
+    fs::write(folder.join("manifest.yml"), "").unwrap();
+    for path in [&folder, &folder.join("manifest.yaml")] {
+        assert_eq!(
+            message(&project, &manifest::load(path).unwrap_err(), false),
+            "error: there is no `manifest.yaml`, but `manifest.yml`\nhint: rename it, or name it: `mlpack build manifest.yml`\n"
+        );
+    }
+}
+
+#[test]
 fn a_huge_file_is_refused_unread() {
     let project = project();
     let error = load(&project, "#".repeat((1 << 20) + 1)).unwrap_err();

@@ -12,7 +12,6 @@ use crate::image::{self, Image, ImageStore, digest_of, sink};
 use crate::layer::Compression;
 use crate::lock::{ImageLock, Lock};
 use crate::platform::Platform;
-use crate::registry::Reference;
 
 /// Build the image of a model into the local store
 #[derive(Args, Debug)]
@@ -139,7 +138,7 @@ impl Build {
         let given = self.tag.clone().unwrap_or_else(|| format!("{}:{}", manifest.name, manifest.version));
         let name = image::normalize(&given)?;
         if self.push {
-            name.parse::<Reference>()?;
+            super::push::destination(&name)?;
         }
         Ok(name)
     }

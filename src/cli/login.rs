@@ -19,6 +19,9 @@ pub(super) struct Login {
     /// The user's name
     #[arg(short, long)]
     username: String,
+    /// Taken as other tools have it: the password is read from standard input anyway
+    #[arg(long = "password-stdin")]
+    _password_stdin: bool,
     /// Speak HTTP without TLS to the registry
     #[arg(long)]
     plain_http: bool,

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Terminal;
-use crate::error::Result;
+use crate::error::{Diagnose, Exit, Result};
 use crate::image::{Descriptor, ImageStore, digest_of};
 use crate::registry::credentials::Credentials;
 use crate::registry::{Connection, Reference, pull, push};
@@ -67,6 +67,36 @@ impl Pull {
     }
 }
 
+/// An image was to be pushed, and its name does not say where to.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` names no registry to push to")]
+struct NoRegistryError {
+    name: String,
+}
+
+impl Diagnose for NoRegistryError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![
+            "name one: `mlpack push NAME REGISTRY/REPOSITORY:TAG`, or `mlpack build --push --tag REGISTRY/REPOSITORY:TAG`"
+                .to_owned(),
+            "Docker Hub is `docker.io`, such as docker.io/team/model:1.0".to_owned(),
+        ]
+    }
+}
+
+/// Reads where to push; a registry that was not named is nobody's wish.
+pub(super) fn destination(name: &str) -> Result<Reference> {
+    let reference: Reference = name.parse()?;
+    if !name.starts_with(&format!("{}/", reference.registry)) {
+        return Err(NoRegistryError { name: name.to_owned() }.into());
+    }
+    Ok(reference)
+}
+
 /// Pushes an image and returns its reference with digest.
 pub(super) fn push(
     terminal: &Terminal,
@@ -75,7 +105,7 @@ pub(super) fn push(
     name: &str,
     options: &PushOptions,
 ) -> Result<String> {
-    let reference: Reference = name.parse()?;
+    let reference = destination(name)?;
     terminal.report().say(format!("Pushing to {reference}"));
     let derived = terminal.home().derived();
     let pushed = push::push(&reference, &options.connection(), store.blobs(), &derived, descriptor, terminal.report())?;

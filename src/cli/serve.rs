@@ -1,6 +1,6 @@
 //! `mlpack serve`: builds the image, lays its layers out and runs its server, without a container engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use crate::sandbox::{self, Root, Session, Spec};
 
 /// Run the image's own file tree and server here, without a container engine
 #[derive(Args, Debug)]
+#[command(mut_arg("manifest", |argument| argument
+    .value_name("MANIFEST|IMAGE")
+    .help("The model manifest, or an image of the local store")))]
 pub(super) struct Serve {
     #[command(flatten)]
     options: Options,
@@ -68,13 +71,17 @@ impl Serve {
     /// The image to serve, and the files whose change makes another one.
     fn image(&self, terminal: &Terminal, store: &ImageStore) -> Result<(Image, Vec<PathBuf>)> {
         let named = &self.options.manifest;
-        if !named.exists()
-            && let Ok(stored) = store.find(&named.to_string_lossy())
-        {
-            if self.watch {
-                terminal.report().warn("an image does not change: `--watch` has no effect", None);
+        if !named.exists() {
+            match store.find(&named.to_string_lossy()) {
+                Ok(stored) => {
+                    if self.watch {
+                        terminal.report().warn("an image does not change: `--watch` has no effect", None);
+                    }
+                    return Ok((store.for_host(&stored.descriptor)?, Vec::new()));
+                }
+                Err(error) if !is_manifest_name(named) => return Err(error.into()),
+                Err(_) => {}
             }
-            return Ok((store.for_host(&stored.descriptor)?, Vec::new()));
         }
         let (image, workspace) = self.build(terminal, store)?;
         Ok((image, if self.watch { watched(&workspace) } else { Vec::new() }))
@@ -109,13 +116,9 @@ impl Serve {
     }
 }
 
-/// Reads `NAME=VALUE`, or `NAME` for a variable that is set here.
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, value.to_owned()),
-        None => (text, std::env::var(text).map_err(|_| format!("`{text}` is not set here: write `{text}=VALUE`"))?),
-    };
-    if name.is_empty() { Err("write `NAME=VALUE`".to_owned()) } else { Ok((name.to_owned(), value)) }
+/// Whether a name that no file has was meant as a manifest's.
+fn is_manifest_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 /// Everything of the project that goes into the image.

@@ -72,10 +72,11 @@ pub enum Kind {
     Datetime,
 }
 
-/// Finds the endpoint: `address` is that of the service, or of the endpoint itself.
+/// Finds the endpoint: `address` is that of the service, or of the endpoint itself; `http://` may be left out.
 pub fn find(client: &Client, headers: &HeaderMap, address: &str, wanted: Wanted<'_>) -> Result<Operation, CallError> {
     let wrong = || CallError::Address(address.to_owned());
-    let mut base = Url::parse(address).map_err(|_| wrong())?;
+    let whole = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let mut base = Url::parse(&whole).map_err(|_| wrong())?;
     if !matches!(base.scheme(), "http" | "https") {
         return Err(wrong());
     }

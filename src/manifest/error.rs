@@ -24,6 +24,14 @@ pub enum Error {
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] fs::Error),
+    /// The file has not the usual name, and was not named.
+    #[error("there is no `{}`, but `{}`", path.display(), other.display())]
+    OtherName {
+        /// The file that was looked for.
+        path: PathBuf,
+        /// The one that is there.
+        other: PathBuf,
+    },
     /// The file is too large to be a manifest.
     #[error("`{}` is larger than {limit} bytes", path.display())]
     TooLarge {
@@ -63,6 +71,9 @@ impl Diagnose for Error {
                 vec!["`mlpack init` writes a manifest, filled in from what lies in the folder".to_owned()]
             }
             Self::Read(error) => error.hints(),
+            Self::OtherName { other, .. } => {
+                vec![format!("rename it, or name it: `mlpack build {}`", other.display())]
+            }
             Self::TooLarge { .. } => {
                 vec!["is it the right file? Data belongs into `artifacts` or `datasets`".to_owned()]
             }

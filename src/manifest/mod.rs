@@ -257,6 +257,10 @@ impl Default for Image {
 /// Reads a manifest, or `manifest.yaml` of a folder.
 pub fn load(path: &Path) -> Result<Manifest, Error> {
     let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
+    let other = path.with_extension("yml");
+    if path.ends_with(FILE_NAME) && !path.exists() && other.is_file() {
+        return Err(Error::OtherName { path, other });
+    }
     let text = read(&path)?;
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let root = folder.canonicalize().map_err(fs::Error::wrap("open folder", folder))?;

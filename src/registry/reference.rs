@@ -41,6 +41,9 @@ impl Diagnose for ReferenceError {
     }
 
     fn hints(&self) -> Vec<String> {
+        if self.text.contains("://") {
+            return vec!["leave the part with `://` out: REGISTRY/REPOSITORY:TAG".to_owned()];
+        }
         vec!["write it as REGISTRY/REPOSITORY:TAG, such as registry.example.org/team/model:1.0".to_owned()]
     }
 }
@@ -71,6 +74,9 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = |reason| ReferenceError { text: text.to_owned(), reason };
+        if text.contains("://") {
+            return Err(error("it is written without a scheme"));
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 (rest, Some(digest.parse().map_err(|_| error("the digest is not `sha256:` and 64 hex digits"))?))
