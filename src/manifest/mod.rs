@@ -12,6 +12,7 @@ mod hints;
 pub mod init;
 mod keys;
 mod names;
+mod packages;
 mod paths;
 mod reader;
 mod repositories;

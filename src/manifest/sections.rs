@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::Value;
 use super::names::{self, Rule};
+use super::packages::packages;
 use super::reader::{Cursor, Fields, Read, Refused, all};
 use super::repositories::repositories;
 use super::text::shown;
@@ -93,39 +94,16 @@ fn version(cursor: Cursor<'_>, language: Option<Language>) -> Read<String> {
     }
 }
 
-fn packages(cursor: Cursor<'_>, language: Option<Language>) -> Read<Packages> {
-    if let Value::List(_) = cursor.node.value {
-        return list(cursor, &names::REQUIREMENT).map(Packages::List);
-    }
-    let Some(written) = cursor.scalar() else { return cursor.expected("a list of packages or the path of a file") };
-    let name = Path::new(written).file_name().unwrap_or_default().to_string_lossy();
-    let (known, examples) = match language {
-        Some(Language::Python) => {
-            (is_python_requirements(&name), "requirements.txt, pyproject.toml, uv.lock or pylock.toml")
-        }
-        Some(Language::R) => (matches!(&*name, "DESCRIPTION" | "renv.lock"), "DESCRIPTION or renv.lock"),
-        None => (true, ""),
-    };
-    if !known {
-        let hint = format!("name {examples}, or write a list such as `[first, second]`");
-        return cursor.refuse(format!("{} is not a file of packages", shown(written)), hint);
-    }
-    paths::file(cursor).map(Packages::File)
-}
-
-fn is_python_requirements(name: &str) -> bool {
-    let extension = Path::new(name).extension().unwrap_or_default();
-    matches!(name, "pyproject.toml" | "uv.lock" | "pylock.toml")
-        || extension == "txt"
-        || extension == "in"
-        || (name.starts_with("pylock.") && extension == "toml")
-}
-
 /// Reads a list of names, each written once.
 pub(super) fn list(cursor: Cursor<'_>, rule: &Rule) -> Read<Vec<String>> {
+    unique(cursor, |item| item.named(rule))
+}
+
+/// Reads a list of texts, each written once.
+pub(super) fn unique<'a>(cursor: Cursor<'a>, read: impl Fn(Cursor<'a>) -> Read<String>) -> Read<Vec<String>> {
     let mut seen = BTreeSet::new();
     all(cursor.texts()?.map(|item| {
-        let name = item.named(rule)?;
+        let name = read(item)?;
         if seen.insert(name.clone()) {
             Ok(name)
         } else {
