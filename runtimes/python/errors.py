@@ -7,3 +7,7 @@ class InputError(Exception):
 
 class OutputError(Exception):
     """What the service gave does not fit its contract."""
+
+
+class ServiceError(Exception):
+    """The service file lacks what the manifest names."""

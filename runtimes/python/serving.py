@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 
-from .errors import OutputError
+from .errors import OutputError, ServiceError
 from .forking import fork
 from .frames import REPLIES, REQUESTS, header, read_frame, send
 from .images import ImageReader, ImageWriter
@@ -67,7 +67,7 @@ def load(message):
     module = importlib.util.module_from_spec(spec)
     sys.modules["service"] = module
     spec.loader.exec_module(module)
-    service = getattr(module, message["entry"])(Bundle(message))
+    service = member(module, message["entry"], "the service file has no class `{}`")(Bundle(message))
     endpoints = {}
     for name, data in message["endpoints"].items():
         endpoints[name] = reader(data["input"]), stages_of(service, name, data), writer(data["output"])
@@ -81,7 +81,16 @@ def stages_of(service, name, data):
         "model": name.replace("-", "_"),
         "postprocess": data.get("postprocess"),
     }
-    return [(stage, getattr(service, method)) for stage, method in methods.items() if method is not None]
+    missing = f"the class `{type(service).__name__}` has no function `{{}}`"
+    return [(stage, member(service, method, missing)) for stage, method in methods.items() if method is not None]
+
+
+def member(owner, name, missing):
+    """Returns what has that name; where nothing has, `missing` says so."""
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        raise ServiceError(missing.format(name))
 
 
 def run(stages, value):
@@ -125,7 +134,12 @@ def answer(endpoints, call, buffer, offset):
 def describe(error):
     """Says why a service cannot be loaded, with the name of a module that is missing."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"the module `{error.name}` is not in the image: name its package in `runtime.packages`"
+        return (
+            f"the module `{error.name}` is not in the image: name its package in `runtime.packages`, "
+            "or, if it is a file of yours, in `code`"
+        )
+    if isinstance(error, ServiceError):
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 

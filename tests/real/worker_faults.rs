@@ -42,11 +42,11 @@ fn python() -> Language {
             (
                 "self.kept = []",
                 "import notthere",
-                "the module `notthere` is not in the image: name its package in `runtime.packages`",
+                "the module `notthere` is not in the image: name its package in `runtime.packages`, or, if it is a file of yours, in `code`",
             ),
             ("self.kept = []", "bundle.artifact(\"model\")", "there is no artifact `model`"),
             ("def call(self, value):", "def call(self value):", "SyntaxError: invalid syntax"),
-            ("def wrong(", "def other(", "'Service' object has no attribute 'wrong'"),
+            ("def wrong(", "def other(", "the class `Service` has no function `wrong`"),
             ("self.kept = []", "sys.exit(5)", "the worker ended by itself: exit status: 5"),
         ],
     }

@@ -300,6 +300,22 @@ fn a_model_that_cannot_be_loaded_leaves_the_server_live_but_not_ready() {
     assert!(!server.healthcheck());
 }
 
+#[test]
+fn what_a_service_file_lacks_is_named() {
+    let data = table(&[column("x", "integer", json!({}))]);
+    for (code, said) in [
+        ("import notthere\n", "name its package in `runtime.packages`, or, if it is a file of yours, in `code`"),
+        ("class Other: pass\n", "loaded: the service file has no class `Model`\""),
+        (
+            "class Model:\n    def __init__(self, bundle): pass\n",
+            "loaded: the class `Model` has no function `predict`\"",
+        ),
+    ] {
+        let server = Service::new(code).endpoint("predict", &data, &data).launch();
+        server.until(|| server.log().contains(said));
+    }
+}
+
 /// A model that says when it is called, and answers once the gate is open.
 const GATED: &str = "
 import os, time
