@@ -10,7 +10,7 @@ use std::process::Command;
 use mlpack::error::Diagnose as _;
 use mlpack::manifest::init::Draft;
 use mlpack::manifest::{self, Language, Manifest, Packages};
-use mlpack::service::{ColumnType, Data, Task};
+use mlpack::service::{ColumnType, Data, Dtype, Task};
 use tempfile::TempDir;
 
 const MLMODEL: &str = r#"artifact_path: model
@@ -139,6 +139,11 @@ fn every_model_format_has_a_service() {
         ("model.json", "{\"learner\":{}}", "xgboost.Booster"),
         ("model.txt", "tree\nversion=v4\n", "lightgbm.Booster"),
         ("model.cbm", "", "catboost.CatBoost"),
+        ("model.bst", "", "xgboost.Booster"),
+        ("model.ubj", "", "xgboost.Booster"),
+        ("model.keras", "", "keras.saving.load_model"),
+        ("model.pt", "", "torch.jit.load"),
+        ("model.safetensors", "", "load_file"),
     ];
     for (name, content, call) in formats {
         let parent = folder(&[(name, content), ("notes.txt", "not a model"), ("package.json", "{}")]);
@@ -146,6 +151,33 @@ fn every_model_format_has_a_service() {
         assert!(manifest.artifacts["model"].path.ends_with(name), "{name}");
         assert!(text(&parent, "service.py").contains(call), "{name}");
         assert!(matches!(manifest.runtime.packages, Packages::List(packages) if !packages.is_empty()), "{name}");
+    }
+}
+
+#[test]
+fn objects_saved_by_r_are_models() {
+    let parent = folder(&[("model.RData", "")]);
+    let manifest = init(&parent);
+    assert!(manifest.artifacts["model"].path.ends_with("model.RData"));
+    assert!(text(&parent, "service.R").contains("base::load("));
+}
+
+#[test]
+fn an_mlflow_model_of_arrays_takes_and_gives_tensors() {
+    let tensors = r#"flavors: {python_function: {data: model.keras, python_version: 3.11.4}}
+signature:
+  inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 28, 28]}}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 10]}}]'
+"#;
+    let parent = folder(&[("MLmodel", tensors), ("model.keras", "")]);
+    let manifest = init(&parent);
+    let endpoint = &manifest.endpoints["predict"];
+    assert_eq!(endpoint.input, Data::Tensor { dtype: Dtype::Float32, shape: vec![None, Some(28), Some(28)] });
+    assert_eq!(endpoint.output, Data::Tensor { dtype: Dtype::Float32, shape: vec![None, Some(10)] });
+    recorded("tensors-service", &text(&parent, "service.py"));
+    for wrong in ["[]", "[0]", "[\"a\"]", "[4294967295, 4294967295]", "{}"] {
+        let parent = folder(&[("MLmodel", &tensors.replace("[-1, 28, 28]", wrong))]);
+        assert!(matches!(init(&parent).endpoints["predict"].input, Data::Table { .. }), "{wrong}");
     }
 }
 
@@ -245,4 +277,17 @@ fn the_program_prints_schema_and_files() {
     assert_eq!(serde_json::from_str::<serde_json::Value>(&schema).unwrap(), manifest::json_schema());
     assert_eq!(mlpack("init"), (Some(0), "./manifest.yaml\n./service.py\n".to_owned()));
     assert_eq!(mlpack("init"), (Some(1), String::new()));
+}
+
+#[test]
+fn the_program_says_what_it_found_and_what_comes_next() {
+    let parent = folder(&[("model.joblib", ""), ("cars.csv", "speed,y\n4,2.5\n"), ("service.py", "class Cars: ...\n")]);
+    let mut program = Command::new(env!("CARGO_BIN_EXE_mlpack"));
+    let output = program.current_dir(project(&parent)).args(["init", "."]).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "Found the model `model.joblib`\nFound what the model takes in `cars.csv`\n\
+         `./service.py` was there already and is kept\n\
+         Look through what was written, then run `mlpack serve ./manifest.yaml`\n"
+    );
 }

@@ -35,11 +35,16 @@ impl Init {
             Choice::Python => Language::Python,
             Choice::R => Language::R,
         });
-        let begun = Draft::of(&self.folder, language).write(&self.folder, self.force)?;
+        let draft = Draft::of(&self.folder, language);
+        let begun = draft.write(&self.folder, self.force)?;
         let shown = |path: &Path| path.display().to_string();
+        draft.findings().into_iter().for_each(|finding| terminal.report().say(finding));
         if let Some(kept) = &begun.kept {
             terminal.report().say(format!("`{}` was there already and is kept", shown(kept)));
         }
+        terminal
+            .report()
+            .say(format!("Look through what was written, then run `mlpack serve {}`", begun.written[0].display()));
         let files: Vec<String> = begun.written.iter().map(|path| shown(path)).collect();
         let kept = begun.kept.as_deref().map(shown);
         terminal.result(&files.join("\n"), &json!({ "files": files, "kept": kept }))

@@ -209,16 +209,27 @@ fn tensor(fields: Fields<'_>) -> Read<Data> {
     Ok(Data::Tensor { dtype: dtype?, shape: shape? })
 }
 
+/// Whether arrays may have this shape.
+pub(super) fn is_shape(shape: &[Option<u64>]) -> bool {
+    (1..=MAX_DIMENSIONS).contains(&shape.len())
+        && shape.iter().flatten().all(|length| (1..=keys::MAX_DIMENSION).contains(length))
+        && has_countable_elements(shape)
+}
+
+fn has_countable_elements(shape: &[Option<u64>]) -> bool {
+    let elements = shape.iter().flatten().try_fold(1_u64, |product, length| product.checked_mul(*length));
+    elements.is_some_and(|elements| elements <= MAX_ELEMENTS)
+}
+
 fn shape(cursor: Cursor<'_>) -> Read<Vec<Option<u64>>> {
     let shape: Vec<Option<u64>> = all(cursor.items()?.map(dimension))?;
-    let elements = shape.iter().flatten().try_fold(1_u64, |product, length| product.checked_mul(*length));
     if shape.is_empty() || shape.len() > MAX_DIMENSIONS {
         return cursor.refuse(
             format!("a tensor has 1 to {MAX_DIMENSIONS} dimensions"),
             "write one length for each, such as `[null, 16]`",
         );
     }
-    if elements.is_none_or(|elements| elements > MAX_ELEMENTS) {
+    if !has_countable_elements(&shape) {
         return cursor.refuse("the tensor is too large", format!("at most {MAX_ELEMENTS} elements are taken"));
     }
     Ok(shape)

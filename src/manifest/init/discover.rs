@@ -27,9 +27,10 @@ pub(super) fn draft(folder: &Path, language: Option<Language>) -> Draft {
         (None, Some(model)) => model.format.packages().iter().map(|name| (*name).to_owned()).collect(),
         _ => Vec::new(),
     };
-    let signature = mlmodel.as_ref().map(|mlmodel| mlmodel.inputs.clone()).filter(|inputs| !inputs.is_empty());
-    let (input, target) = match signature {
-        Some(inputs) => (inputs, mlmodel.as_ref().and_then(|mlmodel| mlmodel.output)),
+    let signature = mlmodel.as_ref().filter(|mlmodel| !mlmodel.inputs.is_empty() || mlmodel.tensors.is_some());
+    let tensors = signature.and_then(|signature| signature.tensors.clone());
+    let (input, target, example) = match signature {
+        Some(signature) => (signature.inputs.clone(), signature.output, Some(signature.path.clone())),
         None => example(folder, &files),
     };
     let (task, output) = answer(target);
@@ -47,6 +48,8 @@ pub(super) fn draft(folder: &Path, language: Option<Language>) -> Draft {
         service: service::new(language),
         model,
         input,
+        example: example.and_then(|path| path.to_str().map(str::to_owned)),
+        tensors,
         output,
         task,
     };
@@ -90,9 +93,13 @@ fn format(path: &Path) -> Option<Format> {
         "joblib" => Some(Format::Joblib),
         "pkl" | "pickle" => Some(Format::Pickle),
         "onnx" => Some(Format::Onnx),
-        "ubj" => Some(Format::Xgboost),
+        "ubj" | "bst" => Some(Format::Xgboost),
         "cbm" => Some(Format::Catboost),
+        "keras" => Some(Format::Keras),
+        "pt" | "pth" => Some(Format::Torch),
+        "safetensors" => Some(Format::Safetensors),
         "rds" => Some(Format::Rds),
+        "rdata" | "rda" => Some(Format::Rdata),
         "json" if head(path).starts_with(b"{\"learner\":") => Some(Format::Xgboost),
         "txt" if head(path).starts_with(b"tree\nversion=") => Some(Format::Lightgbm),
         _ => None,
@@ -124,13 +131,14 @@ fn packages_file(files: &[PathBuf], language: Language) -> Option<String> {
     known.iter().find_map(find).and_then(|path| path.to_str()).map(str::to_owned)
 }
 
-/// Returns the columns of the first example that has any, and the type of the one that is to be predicted.
-fn example(folder: &Path, files: &[PathBuf]) -> (Vec<Column>, Option<ColumnType>) {
-    let tables = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "csv"));
-    let mut columns = tables.into_iter().find_map(|path| sample::columns(&folder.join(path))).unwrap_or_default();
+/// Returns the columns of the first example that has any, the type of the one that is to be predicted, and the example's path.
+fn example(folder: &Path, files: &[PathBuf]) -> (Vec<Column>, Option<ColumnType>, Option<PathBuf>) {
+    let mut tables = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "csv"));
+    let found = tables.find_map(|path| Some((sample::columns(&folder.join(path))?, path.clone())));
+    let Some((mut columns, path)) = found else { return (Vec::new(), None, None) };
     let target = columns.iter().rposition(|column| TARGETS.contains(&column.name.to_lowercase().as_str()));
     let target = target.filter(|_| columns.len() > 1).map(|at| columns.remove(at).kind);
-    (columns, target)
+    (columns, target, Some(path))
 }
 
 fn answer(target: Option<ColumnType>) -> (Task, Output) {

@@ -4,18 +4,23 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::{Tensor, Tensors};
 use crate::manifest::{document, endpoints, error, names, values};
 use crate::service::{Column, ColumnType};
 
 /// What an `MLmodel` file says; each part where it says it.
 #[derive(Debug, Default)]
 pub(super) struct MlModel {
+    /// Where the file is, relative to the project.
+    pub(super) path: PathBuf,
     pub(super) name: Option<String>,
     /// Major and minor.
     pub(super) python_version: Option<String>,
     /// Relative to the project.
     pub(super) model: Option<PathBuf>,
     pub(super) inputs: Vec<Column>,
+    /// The arrays that it takes and gives, in place of columns.
+    pub(super) tensors: Option<Tensors>,
     /// The type of the first column of the output.
     pub(super) output: Option<ColumnType>,
 }
@@ -31,10 +36,12 @@ impl MlModel {
         let python = &document["flavors"]["python_function"];
         let file = ["model_path", "data"].iter().find_map(|key| python[key].as_str());
         Some(Self {
+            path: path.to_owned(),
             name: document["name"].as_str().map(str::to_owned),
             python_version: version(&python["python_version"]),
             model: file.map(|file| path.with_file_name(file)).filter(|model| is_inside(folder, model)),
             inputs: signature(&document["signature"]["inputs"]).unwrap_or_default(),
+            tensors: tensors(&document["signature"]),
             output: outputs(&document["signature"]["outputs"]),
         })
     }
@@ -81,6 +88,21 @@ fn kind(value: &Value) -> Option<ColumnType> {
         "datetime" => Some(ColumnType::Datetime),
         _ => None,
     }
+}
+
+fn tensors(signature: &Value) -> Option<Tensors> {
+    Some(Tensors { input: tensor(&signature["inputs"])?, output: tensor(&signature["outputs"]) })
+}
+
+/// Reads the only tensor of a signature, if a manifest takes it.
+fn tensor(value: &Value) -> Option<Tensor> {
+    let fields: Vec<Value> = serde_json::from_str(value.as_str()?).ok()?;
+    let [field] = &fields[..] else { return None };
+    let spec = &field["tensor-spec"];
+    let dtype = serde_json::from_value(spec["dtype"].clone()).ok()?;
+    let length = |length: &Value| if length.as_i64() == Some(-1) { Some(None) } else { length.as_u64().map(Some) };
+    let shape: Vec<Option<u64>> = spec["shape"].as_array()?.iter().map(length).collect::<Option<_>>()?;
+    endpoints::is_shape(&shape).then_some(Tensor { dtype, shape })
 }
 
 fn outputs(value: &Value) -> Option<ColumnType> {

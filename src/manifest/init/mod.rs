@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::{FILE_NAME, Language};
 use crate::error::{Diagnose, Exit};
 use crate::fs;
-use crate::service::{Column, ColumnType, Task};
+use crate::service::{Column, ColumnType, Dtype, Task};
 
 const MANIFEST: &str = include_str!("../../../templates/manifest.yaml.j2");
 
@@ -73,6 +73,10 @@ pub struct Draft {
     model: Option<Model>,
     /// The columns that the model takes; empty where no example tells them.
     input: Vec<Column>,
+    /// The file, relative to the project, that told what the model takes.
+    example: Option<String>,
+    /// The arrays that the model takes and gives, where it takes no table.
+    tensors: Option<Tensors>,
     output: Output,
     task: Task,
 }
@@ -115,16 +119,31 @@ enum Format {
     Xgboost,
     Lightgbm,
     Catboost,
+    Keras,
+    Torch,
+    Safetensors,
     Rds,
+    Rdata,
 }
 
 impl Format {
-    const ALL: [Self; 7] =
-        [Self::Joblib, Self::Pickle, Self::Onnx, Self::Xgboost, Self::Lightgbm, Self::Catboost, Self::Rds];
+    const ALL: [Self; 11] = [
+        Self::Joblib,
+        Self::Pickle,
+        Self::Onnx,
+        Self::Xgboost,
+        Self::Lightgbm,
+        Self::Catboost,
+        Self::Keras,
+        Self::Torch,
+        Self::Safetensors,
+        Self::Rds,
+        Self::Rdata,
+    ];
 
     /// The language that such models are made and served in.
     fn language(self) -> Language {
-        if self == Self::Rds { Language::R } else { Language::Python }
+        if matches!(self, Self::Rds | Self::Rdata) { Language::R } else { Language::Python }
     }
 
     /// The packages that load it and take its input.
@@ -135,9 +154,27 @@ impl Format {
             Self::Xgboost => &["pandas", "xgboost"],
             Self::Lightgbm => &["lightgbm", "pandas"],
             Self::Catboost => &["catboost", "pandas"],
-            Self::Rds => &[],
+            Self::Keras => &["keras", "pandas", "tensorflow"],
+            Self::Torch => &["pandas", "torch"],
+            Self::Safetensors => &["pandas", "safetensors"],
+            Self::Rds | Self::Rdata => &[],
         }
     }
+}
+
+/// The arrays that a model takes and gives.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Tensors {
+    input: Tensor,
+    /// Where it gives a column, there is none.
+    output: Option<Tensor>,
+}
+
+/// An array: the type of its elements, and its length in each dimension, where that does not vary.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Tensor {
+    dtype: Dtype,
+    shape: Vec<Option<u64>>,
 }
 
 /// The one column that the endpoint gives.
@@ -159,6 +196,20 @@ impl Draft {
     /// Looks at a folder. `language` decides where its files do not tell, or tell otherwise.
     pub fn of(folder: &Path, language: Option<Language>) -> Self {
         discover::draft(folder, language)
+    }
+
+    /// Says what was found in the folder, and what was not.
+    pub fn findings(&self) -> Vec<String> {
+        let model = match &self.model {
+            Some(model) => format!("Found the model `{}`", model.path),
+            None => "Found no model: name its file in `artifacts`".to_owned(),
+        };
+        let packages = self.packages_file.as_ref().map(|file| format!("Found the packages in `{file}`"));
+        let input = match &self.example {
+            Some(file) => format!("Found what the model takes in `{file}`"),
+            None => "Found no example data: write what the model takes into `input`".to_owned(),
+        };
+        [Some(model), packages, Some(input)].into_iter().flatten().collect()
     }
 
     /// Writes the files into the folder, which is created where it is missing. `force` replaces a manifest; a service file with

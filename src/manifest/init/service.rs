@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{Draft, Format, Model, Output, Service, is_taken};
+use super::{Draft, Format, Model, Output, Service, Tensor, Tensors, is_taken};
 use crate::manifest::{Language, names};
+use crate::service::Dtype;
 
 /// The template of the service file.
 pub(super) fn template(language: Language) -> &'static str {
@@ -42,8 +43,17 @@ fn is_template(text: &str, draft: &Draft) -> bool {
     let models = Format::ALL.map(|format| Some(Model { path: String::new(), format }));
     models.into_iter().chain([None]).any(|model| {
         let draft = Draft { model, ..draft.clone() };
-        Output::ALL.iter().any(|&output| Draft { output, ..draft.clone() }.fill(template(draft.language)) == text)
+        forms(&draft).any(|draft| draft.fill(template(draft.language)) == text)
     })
+}
+
+/// Returns drafts of the same model with every form of input and output.
+fn forms(draft: &Draft) -> impl Iterator<Item = Draft> {
+    let tensor = || Tensor { dtype: Dtype::Float64, shape: Vec::new() };
+    let arrays = |output| Some(Tensors { input: tensor(), output });
+    [None, arrays(None), arrays(Some(tensor()))]
+        .into_iter()
+        .flat_map(move |tensors| Output::ALL.map(|output| Draft { output, tensors: tensors.clone(), ..draft.clone() }))
 }
 
 /// Returns the first class of a Python file that is no exception.
