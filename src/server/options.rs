@@ -36,7 +36,7 @@ Environment:
   MLPACK_TLS_CERT, MLPACK_TLS_KEY        PEM files; these and those above are read again when they change
   MLPACK_CORS_ORIGINS                    web pages that may call from browsers: origins with commas, or *
   OTEL_EXPORTER_OTLP_ENDPOINT, …          OpenTelemetry's own variables: traces go there in OTLP over HTTP
-  MLPACK_MAX_CONNECTIONS [16384]         beyond it, the longest idle connection is closed
+  MLPACK_MAX_CONNECTIONS [16384]         beyond it, the connection that was silent the longest is closed
   MLPACK_MAX_HEAD_BYTES [65536]          the size of a request's head
   MLPACK_MAX_PENDING_BYTES [268435456]   the size of all bodies that are being answered; beyond it, 429
   MLPACK_HEAD_TIMEOUT [10]               seconds for a request's head

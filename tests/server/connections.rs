@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -104,6 +104,31 @@ fn with_too_many_connections_the_longest_idle_one_gives_way() {
 }
 
 #[test]
+fn clients_that_send_heads_and_no_bodies_keep_nobody_out() {
+    let server = echo().env("MLPACK_MAX_CONNECTIONS", "8").start();
+    let head = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n";
+    let _silent: Vec<TcpStream> = (0..40).map(|_| send(&server, head)).collect();
+    let start = Instant::now();
+    is_fine(&server);
+    assert!(start.elapsed() < Duration::from_secs(15), "bodies may take twice as long");
+}
+
+#[test]
+fn clients_that_watch_keep_nobody_out() {
+    let server = echo().env("MLPACK_MAX_CONNECTIONS", "4").start();
+    let usual_window = [0, 4, 0, 0, 255, 255];
+    let mut watching: Vec<TcpStream> = (0..4).map(|_| http2(&server, usual_window, &watch())).collect();
+    let (mut answer, last) = (Vec::new(), watching.last_mut().unwrap());
+    while !has_head(&answer) {
+        let mut more = [0; 64];
+        let length = last.read(&mut more).unwrap();
+        assert!(length > 0, "the server ends the connection");
+        answer.extend_from_slice(&more[..length]);
+    }
+    is_fine(&server);
+}
+
+#[test]
 fn bodies_that_are_too_large_together_are_refused_until_there_is_room() {
     let code = "
 import os, time
@@ -158,17 +183,25 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     [&length, [kind, flags, 0].as_slice(), &[0, 0, stream], payload].concat()
 }
 
-/// Begins HTTP/2 with one setting (section 6.5) and more frames, and waits until the server ends the connection.
-fn http2_is_left(server: &Server, setting: [u8; 6], frames: &[Vec<u8>]) {
-    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let mut connection = send(server, preface);
+/// Begins HTTP/2 with one setting (section 6.5) and more frames.
+fn http2(server: &Server, setting: [u8; 6], frames: &[Vec<u8>]) -> TcpStream {
+    let mut connection = send(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     connection.write_all(&[frame(4, 0, 0, &setting), frames.concat()].concat()).unwrap();
+    connection
+}
+
+/// Returns whether frames of stream 1 hold an answer's head, which is of kind 1.
+fn has_head(answer: &[u8]) -> bool {
+    answer.windows(6).any(|window| window[0] == 1 && window[1..] == [4, 0, 0, 0, 1])
+}
+
+/// Waits until the server ends a connection that it has answered.
+fn is_left(mut connection: TcpStream) {
     let mut answer = Vec::new();
     if let Err(error) = connection.read_to_end(&mut answer) {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the server does not end the connection");
     }
-    // Kind 1 holds an answer's head.
-    assert!(answer.windows(5).any(|window| window[0] == 1 && window[1..] == [4, 0, 0, 0]), "{answer:?}");
+    assert!(has_head(&answer), "{answer:?}");
 }
 
 /// Header fields as HPACK has them, and names of those whose value follows (RFC 7541, appendix A).
@@ -180,12 +213,20 @@ const CONTENT_TYPE: &[u8] = &[0x0f, 0x10];
 const END_HEADERS: u8 = 4;
 const END_STREAM: u8 = 1;
 
+/// Returns the frames of a question how the server is from now on.
+fn watch() -> [Vec<u8>; 2] {
+    let (path, kind) = (b"/grpc.health.v1.Health/Watch", b"application/grpc");
+    let path = [&[POST, HTTP, PATH, path.len() as u8], path.as_slice()].concat();
+    let head = [&path, CONTENT_TYPE, &[kind.len() as u8], kind].concat();
+    [frame(1, END_HEADERS, 1, &head), frame(0, END_STREAM, 1, &[0; 5])]
+}
+
 #[test]
 fn an_http_2_client_that_takes_no_answer_is_left() {
     let server = echo().env("MLPACK_STALL_TIMEOUT", "0.5").start();
     let no_window = [0, 4, 0, 0, 0, 0];
     let head = [&[GET, HTTP, PATH, 6], b"/livez".as_slice()].concat();
-    http2_is_left(&server, no_window, &[frame(1, END_HEADERS | END_STREAM, 1, &head)]);
+    is_left(http2(&server, no_window, &[frame(1, END_HEADERS | END_STREAM, 1, &head)]));
     is_fine(&server);
 }
 
@@ -193,10 +234,6 @@ fn an_http_2_client_that_takes_no_answer_is_left() {
 fn a_watching_client_that_is_silent_is_asked_whether_it_lives() {
     let server = echo().env("MLPACK_IDLE_TIMEOUT", "0.5").env("MLPACK_STALL_TIMEOUT", "0.5").start();
     let usual_window = [0, 4, 0, 0, 255, 255];
-    let (path, kind) = (b"/grpc.health.v1.Health/Watch", b"application/grpc");
-    let path = [&[POST, HTTP, PATH, path.len() as u8], path.as_slice()].concat();
-    let head = [&path, CONTENT_TYPE, &[kind.len() as u8], kind].concat();
-    let question = frame(0, END_STREAM, 1, &[0; 5]);
-    http2_is_left(&server, usual_window, &[frame(1, END_HEADERS, 1, &head), question]);
+    is_left(http2(&server, usual_window, &watch()));
     is_fine(&server);
 }

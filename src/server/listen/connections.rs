@@ -44,6 +44,10 @@ struct State {
     since: Instant,
     /// Requests that are being answered; HTTP/2 has several at a time.
     running: usize,
+    /// Those of them whose bodies do not come.
+    awaiting: usize,
+    /// Those of them whose answers go on for as long as the client likes.
+    endless: usize,
     /// Answers that are there as a whole, and of which the client has taken nothing yet.
     leaving: usize,
     http2: bool,
@@ -60,6 +64,10 @@ enum WaitsFor {
     /// The rest of a request's head, or of a TLS handshake.
     Head,
 }
+
+/// How a connection waits, least first for the one that gives way: whether it has only just begun to, as one that was accepted a
+/// moment ago, else whether its client takes an answer that goes on, and since when.
+type Waits = (bool, bool, Instant);
 
 /// What a connection is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +99,7 @@ impl Connections {
         Entry { connections: Arc::clone(self), number, connection }
     }
 
-    /// Waits until one connection more may be open. The one that has waited longest for a request is ended for it; where
+    /// Waits until one connection more may be open. The one that has waited longest for its client is ended for it; where
     /// all are being answered, one must end by itself.
     pub async fn room(&self) {
         loop {
@@ -106,9 +114,9 @@ impl Connections {
 
     /// Ends the connection that has waited longest for its client.
     pub fn give_way(&self) {
-        let open = self.lock();
-        let waiting = open.by_number.values().filter_map(|connection| Some((connection.waits_since()?, connection)));
-        if let Some((_, longest)) = waiting.min_by_key(|(since, _)| *since) {
+        let (open, now) = (self.lock(), Instant::now());
+        let waiting = open.by_number.values().filter_map(|connection| Some((connection.waits(now)?, connection)));
+        if let Some((_, longest)) = waiting.min_by_key(|(waits, _)| *waits) {
             longest.tell(Order::Abort);
         }
     }
@@ -172,8 +180,22 @@ impl Drop for Entry {
 #[derive(Debug)]
 pub struct Answering {
     connection: Arc<Connection>,
-    is_leaving: bool,
+    phase: Phase,
 }
+
+/// How far a request's answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// It has begun, and runs on.
+    Endless,
+    /// It is there as a whole.
+    Leaving,
+}
+
+/// Counts a request as waiting for its body until it is dropped.
+#[derive(Debug)]
+pub(super) struct Awaiting(Arc<Connection>);
 
 impl Connection {
     fn new(now: Instant) -> Self {
@@ -181,6 +203,8 @@ impl Connection {
             waits_for: WaitsFor::Request,
             since: now,
             running: 0,
+            awaiting: 0,
+            endless: 0,
             leaving: 0,
             http2: false,
             stalled: None,
@@ -205,7 +229,16 @@ impl Connection {
         state.running += 1;
         state.http2 |= http2;
         drop(state);
-        Answering { connection: Arc::clone(self), is_leaving: false }
+        Answering { connection: Arc::clone(self), phase: Phase::Running }
+    }
+
+    /// Notes that a request's body is waited for.
+    pub(super) fn awaits(self: &Arc<Self>) -> Awaiting {
+        let mut state = self.lock();
+        state.awaiting += 1;
+        state.since = Instant::now();
+        drop(state);
+        Awaiting(Arc::clone(self))
     }
 
     /// Notes that bytes have come.
@@ -258,10 +291,12 @@ impl Connection {
         self.told.notify_one();
     }
 
-    /// Returns since when it waits for its client, unless a request is being answered.
-    fn waits_since(&self) -> Option<Instant> {
+    /// Returns how it waits for its client, unless a request is being answered. One may count for two: questions of server reflection
+    /// come while their answers go.
+    fn waits(&self, now: Instant) -> Option<Waits> {
         let state = self.lock();
-        (state.running == 0).then_some(state.since)
+        let is_new = now.saturating_duration_since(state.since) < SWEEP;
+        (state.awaiting + state.endless >= state.running).then_some((is_new, state.endless > 0 && !is_new, state.since))
     }
 
     fn overdue(&self, now: Instant, limits: &Limits) -> Option<Order> {
@@ -291,26 +326,51 @@ impl State {
         self.waits_for = what;
         self.since = now;
     }
+
+    /// Changes how many requests have come so far.
+    fn count(&mut self, phase: Phase, change: impl Fn(usize) -> usize) {
+        match phase {
+            Phase::Leaving => self.leaving = change(self.leaving),
+            Phase::Running => self.running = change(self.running),
+            Phase::Endless => {
+                self.running = change(self.running);
+                self.endless = change(self.endless);
+            }
+        }
+    }
 }
 
 impl Answering {
     /// Notes that the answer is there as a whole: it is for the client to take it.
     pub(super) fn leaves(&mut self) {
+        self.turn(Phase::Leaving);
+    }
+
+    /// Notes that the answer has begun, and ends nobody knows when.
+    pub(super) fn goes_on(&mut self) {
+        self.turn(Phase::Endless);
+    }
+
+    fn turn(&mut self, phase: Phase) {
         let mut state = self.connection.lock();
-        if !std::mem::replace(&mut self.is_leaving, true) {
-            state.running -= 1;
-            state.leaving += 1;
-            state.wait_for(WaitsFor::Request, Instant::now());
-        }
+        state.count(self.phase, |count| count - 1);
+        state.count(phase, |count| count + 1);
+        state.wait_for(WaitsFor::Request, Instant::now());
+        self.phase = phase;
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
         let mut state = self.connection.lock();
-        let count = if self.is_leaving { &mut state.leaving } else { &mut state.running };
-        *count -= 1;
+        state.count(self.phase, |count| count - 1);
         state.wait_for(WaitsFor::Request, Instant::now());
+    }
+}
+
+impl Drop for Awaiting {
+    fn drop(&mut self) {
+        self.0.lock().awaiting -= 1;
     }
 }
 
@@ -322,6 +382,11 @@ mod tests {
 
     fn limits() -> Limits {
         Limits { connections: 2, idle: 60 * SECOND, head: 10 * SECOND, stall: 30 * SECOND, ..Limits::default() }
+    }
+
+    /// Returns whether it would give way in a minute, and last.
+    fn waits(connection: &Connection) -> Option<bool> {
+        connection.waits(Instant::now() + 60 * SECOND).map(|(_, endless, _)| endless)
     }
 
     fn after(connection: &Connection, seconds: u32) -> Option<Order> {
@@ -349,10 +414,10 @@ mod tests {
         let running = connection.answers(true);
         let mut leaving = connection.answers(true);
         leaving.leaves();
-        assert_eq!((after(&connection, 1000), connection.waits_since()), (None, None), "another one is running");
+        assert_eq!((after(&connection, 1000), waits(&connection)), (None, None), "another one is running");
         drop(running);
         assert_eq!((after(&connection, 29), after(&connection, 31)), (None, Some(Order::Abort)));
-        assert!(connection.waits_since().is_some(), "it may give way");
+        assert!(waits(&connection).is_some(), "it may give way");
         drop(leaving);
         assert_eq!((after(&connection, 59), after(&connection, 61)), (None, Some(Order::Finish)));
     }
@@ -361,9 +426,9 @@ mod tests {
     fn a_head_that_trickles_in_is_not_given_more_time() {
         let connection = Connection::new(Instant::now());
         connection.has_read(b"G");
-        let since = connection.waits_since();
+        let since = connection.lock().since;
         connection.has_read(b"E");
-        assert_eq!(connection.waits_since(), since);
+        assert_eq!(connection.lock().since, since);
     }
 
     #[test]
@@ -372,6 +437,22 @@ mod tests {
         connection.has_read(b"PRI * HTTP/2.0\r\n");
         connection.has_read(b"ping");
         assert_eq!(after(&connection, 59), None);
+    }
+
+    #[test]
+    fn who_is_waited_for_gives_way_and_who_is_answered_does_not() {
+        let connection = Arc::new(Connection::new(Instant::now()));
+        let one = connection.answers(true);
+        let body = connection.awaits();
+        assert_eq!(waits(&connection), Some(false), "its body does not come");
+        let mut other = connection.answers(true);
+        assert_eq!(waits(&connection), None, "another request is running");
+        other.goes_on();
+        assert_eq!(waits(&connection), Some(true));
+        drop(body);
+        assert_eq!(waits(&connection), None, "the body has come");
+        drop((one, other));
+        assert_eq!(waits(&connection), Some(false));
     }
 
     #[tokio::test]

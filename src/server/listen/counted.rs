@@ -1,5 +1,5 @@
 //! A response's body that counts as being answered until it has left. One of unknown length is still being made, however long that
-//! takes: health that is watched over gRPC never ends by itself. Any other is there as a whole, and waits for its client.
+//! takes: health that is watched over gRPC goes on for ever. Any other is there as a whole, and waits for its client.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,8 +21,9 @@ pub(super) struct Counted {
 impl Counted {
     /// Counts a body.
     pub(super) fn new(body: Body, mut answering: Answering) -> Self {
-        if body.size_hint().exact().is_some() {
-            answering.leaves();
+        match body.size_hint().exact() {
+            Some(_) => answering.leaves(),
+            None => answering.goes_on(),
         }
         Self { body, _answering: answering }
     }

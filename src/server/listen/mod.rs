@@ -2,6 +2,7 @@
 //!
 //! HTTP/2 is spoken with clients that begin with it (RFC 9113, section 3.3), or that agree on it in a TLS handshake.
 
+mod awaited;
 pub mod connections;
 mod counted;
 pub mod limits;
@@ -24,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use self::awaited::Awaited;
 use self::connections::{Connection, Connections, Entry, Order, SWEEP};
 use self::counted::Counted;
 use self::limits::Limits;
@@ -131,7 +133,7 @@ impl Serving {
         let io = TokioIo::new(Watched::new(stream, Arc::clone(connection)));
         let answer = service::service_fn(|request: Request<Incoming>| {
             let answering = connection.answers(request.version() == Version::HTTP_2);
-            let answer = self.router.call(request);
+            let answer = self.router.call(request.map(|body| Awaited::new(body, Arc::clone(connection))));
             async move {
                 let response = answer.await;
                 response.map(|response| response.map(|body| Counted::new(body, answering)))
