@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use axum::{BoxError, Router};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
@@ -132,18 +132,38 @@ pub async fn read_body(
 
 /// Reads a whole body, unless there is no room for it.
 async fn collect(mut body: Limited<Body>, mut room: Room) -> Result<Result<(Bytes, Arc<Room>), Failure>, BoxError> {
-    let mut parts = Vec::new();
+    let mut whole = Whole::default();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data() {
             if let Err(failure) = room.take(data.len()) {
                 return Ok(Err(failure));
             }
-            parts.push(data);
+            whole.push(data);
         }
     }
-    // Most bodies come in one piece, which is not copied.
-    let whole = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat().into() };
-    Ok(Ok((whole, Arc::new(room))))
+    Ok(Ok((whole.finish(), Arc::new(room))))
+}
+
+/// A body as far as it has come. Most come in one piece, which is not copied; pieces that were kept could be many and tiny.
+#[derive(Default)]
+struct Whole {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Whole {
+    fn push(&mut self, piece: Bytes) {
+        if self.first.is_empty() && self.joined.is_empty() {
+            self.first = piece;
+            return;
+        }
+        self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        self.joined.extend_from_slice(&piece);
+    }
+
+    fn finish(self) -> Bytes {
+        if self.joined.is_empty() { self.first } else { self.joined.freeze() }
+    }
 }
 
 /// Does work in proportion to `size`, elsewhere where that is large.
@@ -193,4 +213,21 @@ pub fn request_id(headers: &HeaderMap) -> HeaderValue {
         let id = START.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed));
         HeaderValue::try_from(format!("{id:016x}")).expect("hex digits are a header's value")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_tiny_pieces_takes_little_more_than_its_bytes() {
+        let one = Bytes::from_static(b"alone");
+        let mut whole = Whole::default();
+        whole.push(one.clone());
+        assert_eq!(whole.finish().as_ptr(), one.as_ptr(), "it is not copied");
+        let mut whole = Whole::default();
+        (0..1000).for_each(|_| whole.push(Bytes::from_static(b"x")));
+        assert!(whole.first.is_empty() && whole.joined.capacity() < 4096);
+        assert_eq!(whole.finish(), "x".repeat(1000));
+    }
 }

@@ -28,7 +28,7 @@ use self::message::{
 use super::tensors::{self, Described};
 use super::{Protocol, models};
 use crate::server::app::App;
-use crate::server::bodies::FREE;
+use crate::server::bodies::FIRST;
 use crate::server::exchange::{Exchange, Speaker};
 use crate::server::failure::{Code, Failure};
 use crate::server::http;
@@ -97,8 +97,8 @@ where
 /// Reads the one message of a request.
 async fn question<M: Message + Default>(app: &App, headers: &HeaderMap, body: Body) -> Result<M, Failure> {
     check_headers(headers)?;
-    // Questions are short, and health is asked by anybody: they take no room from calls.
-    let (body, _room) = http::read_body(app, headers, body, FREE, Instant::now() + app.timeout()).await?;
+    // Questions are short, and health is asked by anybody: they take no room from large calls.
+    let (body, _room) = http::read_body(app, headers, body, FIRST, Instant::now() + app.timeout()).await?;
     frame::decode(frame::only(body)?)
 }
 
