@@ -67,6 +67,7 @@ fn failures_are_a_status_and_feedback_is_counted() {
     let feedback = json!({"request": {}, "response": {}, "reward": 1.0});
     assert_eq!(server.post("/api/v1.0/feedback", &feedback).0, 200);
     assert_eq!(server.post("/api/v1.0/feedback", &json!([])).0, 400);
+    assert_eq!(server.post_as("/api/v1.0/feedback", "application/json", b"{\"request\": ", &[]).0, 400);
     let (_, _, page) = server.exchange("GET", "/metrics", "", b"", &[]);
     assert!(String::from_utf8(page).unwrap().contains("mlpack_feedback_total 1\n"));
     let status: (u16, Value) = server.get("/api/v1.0/health/status");

@@ -78,6 +78,7 @@ fn the_server_and_its_models_describe_themselves() {
     let (status, index) = server.post("/v2/repository/index", &json!({}));
     assert_eq!(server.post("/v2/repository/index", &json!({"ready": true})).1, index);
     assert_eq!(server.exchange("POST", "/v2/repository/index", "", b"", &[]).0, 200, "most clients send no body");
+    assert_eq!(server.exchange("POST", "/v2/repository/index", "", &[b'['; 5000], &[]).0, 413);
     server.until(|| server.log().contains("\"path\":\"/v2/repository/index\""));
     assert_eq!((status, &index[0]), (200, &json!({"name": "test", "version": "1", "state": "READY", "reason": ""})));
     for path in ["/v2/models/nobody", "/v2/models/test/versions/9", "/v2/models/nobody/ready"] {

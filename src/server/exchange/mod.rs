@@ -143,9 +143,13 @@ impl Exchange {
 
     /// Reads the body, which is there but once.
     pub async fn body(&mut self) -> Result<Bytes, Failure> {
+        self.body_within(self.app.max_body()).await
+    }
+
+    /// Reads a body that has at most so many bytes.
+    pub async fn body_within(&mut self, limit: usize) -> Result<Bytes, Failure> {
         let body = self.body.take().unwrap_or_default();
-        let (body, room) =
-            http::read_body(&self.app, &self.parts.headers, body, self.app.max_body(), self.deadline).await?;
+        let (body, room) = http::read_body(&self.app, &self.parts.headers, body, limit, self.deadline).await?;
         self.room = Some(room);
         Ok(body)
     }

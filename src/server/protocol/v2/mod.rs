@@ -15,6 +15,7 @@ use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::tensors::{self, Described};
@@ -31,6 +32,9 @@ pub(super) struct V2;
 
 /// Says how long the JSON part of a body with binary tensors is.
 const JSON_LENGTH: &str = "inference-header-content-length";
+
+/// The longest body of a question that is not for the model.
+const MAX_QUESTION: usize = 4096;
 
 static SPEAKER: Speaker = Speaker { protocol: Some(service::Protocol::V2), failure };
 
@@ -128,15 +132,22 @@ fn metadata(app: &App, parameters: &BTreeMap<String, String>, callee: Callee) ->
     (StatusCode::OK, metadata)
 }
 
-/// The repository's index (Triton's model repository extension); the body may ask for ready models alone.
+/// What the repository's index is asked for.
+#[derive(Default, Deserialize)]
+struct Asked {
+    /// Whether ready models alone are wanted.
+    ready: Option<bool>,
+}
+
+/// The repository's index (Triton's model repository extension).
 fn index(app: &Arc<App>) -> MethodRouter {
     let app = Arc::clone(app);
     post(async move |request: Request| {
         let mut exchange = Exchange::new(&app, &SPEAKER, request);
-        let answer = exchange.body().await.map(|body| {
+        let answer = exchange.body_within(MAX_QUESTION).await.map(|body| {
             // Most clients send no body.
-            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
-            http::json(StatusCode::OK, &models_with_state(&app, asked["ready"] == json!(true)), exchange.id())
+            let asked: Asked = serde_json::from_slice(&body).unwrap_or_default();
+            http::json(StatusCode::OK, &models_with_state(&app, asked.ready == Some(true)), exchange.id())
         });
         exchange.finish(answer)
     })
