@@ -16,6 +16,9 @@ use super::data::Payload;
 use super::failure::{Code, Failure};
 use super::trace::Origin;
 
+/// Bytes that the fallback may have for all rows of a request: it may be much longer than a row that is asked with.
+const MAX_FALLBACK: usize = 256 << 20;
+
 /// A result, and where it came from.
 #[derive(Debug)]
 pub struct Outcome {
@@ -165,11 +168,11 @@ fn fall_back(app: &App, callee: Callee, rows: usize, failure: Failure) -> Result
     let stands_in =
         matches!(failure.code, Code::QueueFull | Code::Overloaded | Code::NotReady | Code::Timeout | Code::WorkerDied);
     let Some(fallback) = contract.fallback.as_ref().filter(|_| stands_in) else { return Err(failure) };
+    let rows = if contract.input.has_rows() { rows } else { 1 };
+    if fallback.size().saturating_mul(rows) > MAX_FALLBACK {
+        return Err(failure);
+    }
     pool.metrics.fell_back(callee.endpoint, failure.code);
-    let payload = if contract.output.has_rows() {
-        fallback.repeat(if contract.input.has_rows() { rows } else { 1 })
-    } else {
-        fallback.clone()
-    };
+    let payload = if contract.output.has_rows() { fallback.repeat(rows) } else { fallback.clone() };
     Ok(Outcome { payload, source: Source::Fallback(failure.code) })
 }

@@ -8,6 +8,7 @@ mod connections;
 mod forking;
 mod forms;
 mod grpc;
+mod memory;
 mod mlflow;
 mod observe;
 mod seldon;

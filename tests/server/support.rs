@@ -273,6 +273,13 @@ impl Server {
         command.status().unwrap().success()
     }
 
+    /// Returns the most memory that the server's own process has ever had, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.lock().unwrap().id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")).unwrap();
+        peak.trim().parse::<u64>().unwrap() << 10
+    }
+
     pub(crate) fn terminate(&self) {
         let pid = self.child.lock().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

@@ -10,16 +10,22 @@ use crate::server::render::{self, Cell};
 use crate::server::validate::{Dialect, TableReader};
 use crate::service::ColumnType;
 
+/// How many columns a table may have here, with those that the model does not know.
+const MAX_COLUMNS: usize = 1 << 16;
+
 /// Reads a table.
 pub(super) fn read(schema: &Schema, dialect: Dialect, body: &[u8]) -> Result<Table, Failure> {
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     let mut records = Records(text.strip_prefix('\u{feff}').unwrap_or(text));
-    let header = records.next()?.ok_or_else(|| malformed("the body has no header"))?;
+    let header = records.next(MAX_COLUMNS)?.ok_or_else(|| malformed("the body has no header"))?;
+    if header.len() > MAX_COLUMNS {
+        return Err(malformed(&format!("the body has more than {MAX_COLUMNS} columns")));
+    }
     let names: Vec<String> = header.into_iter().map(Cow::into_owned).collect();
     let rules: Vec<Option<&Rule>> =
         names.iter().enumerate().map(|(guess, name)| Some(&schema.rules[schema.position(name, guess)?])).collect();
     let mut rows = b"[".to_vec();
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.next(names.len())? {
         if rows.len() > 1 {
             rows.push(b',');
         }
@@ -92,15 +98,18 @@ fn write(out: &mut Vec<u8>, rule: Option<&Rule>, text: &str) {
 struct Records<'a>(&'a str);
 
 impl<'a> Records<'a> {
-    /// Returns the next record; empty lines are none.
-    fn next(&mut self) -> Result<Option<Vec<Cow<'a, str>>>, Failure> {
+    /// Returns the next record; empty lines are none. Of more fields than there may be, one is kept.
+    fn next(&mut self, most: usize) -> Result<Option<Vec<Cow<'a, str>>>, Failure> {
         self.0 = self.0.trim_start_matches(['\r', '\n']);
         if self.0.is_empty() {
             return Ok(None);
         }
         let mut fields = Vec::new();
         loop {
-            fields.push(self.field()?);
+            let field = self.field()?;
+            if fields.len() <= most {
+                fields.push(field);
+            }
             if let Some(rest) = self.0.strip_prefix(',') {
                 self.0 = rest;
                 continue;
@@ -143,7 +152,7 @@ mod tests {
     fn records(text: &str) -> Result<Vec<Vec<String>>, Failure> {
         let mut records = Records(text);
         let mut found = Vec::new();
-        while let Some(record) = records.next()? {
+        while let Some(record) = records.next(3)? {
             found.push(record.into_iter().map(Cow::into_owned).collect());
         }
         Ok(found)
@@ -153,6 +162,12 @@ mod tests {
     fn fields_may_be_quoted_and_hold_anything_then() {
         let found = records("a,\"b,\"\"\r\nc\",\r\n\n,x\n\"\"").unwrap();
         assert_eq!(found, [vec!["a", "b,\"\r\nc", ""], vec!["", "x"], vec![""]]);
+    }
+
+    #[test]
+    fn of_too_many_fields_one_is_kept_so_that_they_are_too_many() {
+        let found = records(&format!("a,b,c{}\nd", ",".repeat(1_000))).unwrap();
+        assert_eq!((found[0].len(), found[1].len()), (4, 1));
     }
 
     #[test]

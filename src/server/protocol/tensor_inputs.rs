@@ -51,12 +51,12 @@ pub(super) fn payloads(endpoint: &Endpoint, mut inputs: Vec<Given<'_>>) -> Resul
         return Ok(vec![Payload::Tensor(tensor(*dtype, shape, &input)?)]);
     }
     let texts = texts(&input)?;
-    if input.shape.iter().try_fold(1_usize, |count, length| count.checked_mul(*length)) != Some(texts.len()) {
-        return Err(invalid(&input.place, "must have as many elements as its shape says"));
-    }
     let most = if matches!(endpoint.output, Form::Table(_) | Form::Tensor { .. }) { 1 } else { MAX_CALLS };
     if texts.is_empty() || texts.len() > most {
         return Err(invalid(&input.place, &format!("must have at least one element and at most {most}")));
+    }
+    if input.shape.iter().try_fold(1_usize, |count, length| count.checked_mul(*length)) != Some(texts.len()) {
+        return Err(invalid(&input.place, "must have as many elements as its shape says"));
     }
     texts.into_iter().map(|text| content(&endpoint.input, text, &input)).collect()
 }
@@ -100,8 +100,9 @@ fn tensor(dtype: Dtype, shape: &[Option<usize>], input: &Given<'_>) -> Result<Te
 fn elements(into: &mut impl Elements, input: &Given<'_>) -> Result<(), Failure> {
     match (&input.data, input.kind) {
         (Data::Json(text), _) => validate::flatten(into, &input.place, text),
-        (Data::Binary(bytes), Kind::Bytes) => read_byte_strings(bytes, &input.place)?.iter().try_for_each(|bytes| {
-            let text = std::str::from_utf8(bytes).map_err(|_| invalid(&input.place, "must be UTF-8"))?;
+        (Data::Binary(bytes), Kind::Bytes) => byte_strings(bytes, &input.place).try_for_each(|bytes| {
+            let bytes = bytes?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| invalid(&input.place, "must be UTF-8"))?;
             element(into, text.into_deserializer(), &input.place)
         }),
         (Data::Binary(bytes), Kind::Element(dtype)) => {
@@ -143,18 +144,32 @@ fn number(into: &mut impl Elements, dtype: Dtype, bytes: &[u8], place: &str) -> 
     }
 }
 
-/// Cuts the elements of a BYTES tensor: each is its length in 32 bits, then its bytes.
-pub(super) fn byte_strings(bytes: &Bytes) -> Option<Vec<Bytes>> {
-    let mut rest = bytes.clone();
-    let mut found = Vec::new();
-    while let Some(length) = rest.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) {
-        if length > rest.len() - 4 {
-            break;
-        }
-        let _length = rest.split_to(4);
-        found.push(rest.split_to(length));
+/// The elements of a BYTES tensor, each its length in 32 bits and then its bytes; `None` for what is no element. There is no list of
+/// them, which could take far more than they do.
+pub(super) struct ByteStrings(Bytes);
+
+impl ByteStrings {
+    /// Cuts the elements of a tensor.
+    pub(super) fn of(bytes: Bytes) -> Self {
+        Self(bytes)
     }
-    rest.is_empty().then_some(found)
+}
+
+impl Iterator for ByteStrings {
+    type Item = Option<Bytes>;
+
+    fn next(&mut self) -> Option<Option<Bytes>> {
+        let mut rest = std::mem::take(&mut self.0);
+        if rest.is_empty() {
+            return None;
+        }
+        let length = rest.first_chunk().map(|length| u32::from_le_bytes(*length) as usize);
+        Some(length.filter(|length| *length <= rest.len() - 4).map(|length| {
+            let element = rest.split_off(4);
+            self.0 = element.slice(length..);
+            element.slice(..length)
+        }))
+    }
 }
 
 /// Appends an element of a BYTES tensor.
@@ -163,17 +178,18 @@ pub(super) fn push_bytes(bytes: &mut Vec<u8>, element: &[u8]) {
     bytes.extend_from_slice(element);
 }
 
-fn read_byte_strings(bytes: &Bytes, place: &str) -> Result<Vec<Bytes>, Failure> {
-    byte_strings(bytes).ok_or_else(|| invalid(place, "must be byte strings, each after its length"))
+fn byte_strings(bytes: &Bytes, place: &str) -> impl Iterator<Item = Result<Bytes, Failure>> {
+    let wrong = move || invalid(place, "must be byte strings, each after its length");
+    ByteStrings::of(bytes.clone()).map(move |element| element.ok_or_else(wrong))
 }
 
-/// Returns the elements of a BYTES tensor.
+/// Returns the elements of a BYTES tensor, and no more of them than are too many.
 fn texts(input: &Given<'_>) -> Result<Vec<Bytes>, Failure> {
     if input.kind != Kind::Bytes {
         return Err(invalid(&input.place, "must be of type BYTES"));
     }
     match &input.data {
-        Data::Binary(bytes) => read_byte_strings(bytes, &input.place),
+        Data::Binary(bytes) => byte_strings(bytes, &input.place).take(MAX_CALLS + 1).collect(),
         Data::Json(text) => {
             let mut texts = Texts(Vec::new());
             validate::flatten(&mut texts, &input.place, text)?;
@@ -186,7 +202,10 @@ struct Texts(Vec<Bytes>);
 
 impl Elements for Texts {
     fn element<'de, D: Deserializer<'de>>(&mut self, reader: D) -> Result<(), D::Error> {
-        self.0.push(String::deserialize(reader)?.into());
+        let text = String::deserialize(reader)?;
+        if self.0.len() <= MAX_CALLS {
+            self.0.push(text.into());
+        }
         Ok(())
     }
 }

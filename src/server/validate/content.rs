@@ -1,16 +1,20 @@
 //! Checks what has no rows: a JSON value, a text, a file.
 
-use std::fmt::Formatter;
-
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::malformed;
+use super::sound::tree_size;
 use crate::server::contract::Form;
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Detail, Failure};
 use crate::service::MAX_PROBLEMS;
 use crate::service::json_schema::JsonSchema;
+
+/// Bytes that the tree of a JSON value may take.
+const MAX_TREE: usize = 512 << 20;
+/// How many times its text a tree takes at most: shorter texts need not be looked at.
+const GROWTH: usize = 128;
 
 /// Checks the bytes of a JSON value, text or file that stands at `place` of a body.
 pub fn content(form: &Form, bytes: Bytes, place: &str) -> Result<Payload, Failure> {
@@ -31,10 +35,8 @@ pub fn content(form: &Form, bytes: Bytes, place: &str) -> Result<Payload, Failur
 
 /// Makes sure that the text is one JSON value, no deeper than 128 levels, that fits the schema.
 fn json(schema: Option<&JsonSchema>, text: &[u8], place: &str) -> Result<(), Failure> {
-    let Some(schema) = schema else {
-        return serde_json::from_slice(text).map(|Sound| ()).map_err(|error| malformed(&error));
-    };
-    let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+    let Some(schema) = schema else { return tree_size(text).map(drop).map_err(|error| malformed(&error)) };
+    let value = tree(text)?;
     let problems = schema.problems(&value, MAX_PROBLEMS).into_iter();
     let details: Vec<Detail> = problems
         .map(|problem| Detail { pointer: format!("{place}{}", problem.pointer), message: problem.message })
@@ -42,56 +44,12 @@ fn json(schema: Option<&JsonSchema>, text: &[u8], place: &str) -> Result<(), Fai
     if details.is_empty() { Ok(()) } else { Err(Failure::invalid(details)) }
 }
 
-/// Any JSON value, of which nothing is kept. It is read as `serde_json::Value` is: `IgnoredAny` would take texts that are not UTF-8,
-/// numbers without bounds and lists of any depth.
-struct Sound;
-
-impl<'de> Deserialize<'de> for Sound {
-    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        reader.deserialize_any(Self)
+/// Reads a JSON value as a tree, unless that would take far too much memory: many small objects take ninety times their text.
+pub(super) fn tree(text: &[u8]) -> Result<Value, Failure> {
+    if text.len() > MAX_TREE / GROWTH && tree_size(text).map_err(|error| malformed(&error))? > MAX_TREE {
+        return Err(Failure::new(Code::BodyTooLarge, "the JSON value has too many parts"));
     }
-}
-
-impl<'de> Visitor<'de> for Sound {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str("any valid JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
-        Ok(self)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<Self>()?.is_some() {}
-        Ok(self)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        while members.next_entry::<Self, Self>()?.is_some() {}
-        Ok(self)
-    }
+    serde_json::from_slice(text).map_err(|error| malformed(&error))
 }
 
 /// Returns whether a file begins like a picture of one of the types.

@@ -13,6 +13,7 @@ mod flat;
 mod lenient;
 mod output;
 mod rows;
+mod sound;
 mod table;
 mod tensor;
 pub(crate) mod time;
@@ -250,6 +251,16 @@ mod tests {
         let columns: Vec<Value> = (0..500).map(|number| column(&number.to_string(), "integer", &json!(1))).collect();
         let body = format!("{{\"rows\":[{}{{}}]}}", "{},".repeat(100_000));
         assert_eq!(first_problem(&json!(columns), &body).message, "must have at most 16777216 values");
+    }
+
+    #[test]
+    fn long_defaults_do_not_either() {
+        let columns = json!([column("x", "integer", &json!(1)), column("y", "string", &json!("y".repeat(10_000)))]);
+        let rows = format!("{{\"rows\":[{}{{}}]}}", "{},".repeat(30_000));
+        let values = format!("{{\"columns\":{{\"x\":[{}1]}}}}", "1,".repeat(30_000));
+        for body in [rows, values] {
+            assert_eq!(first_problem(&columns, &body).message, "must have fewer rows that leave out texts");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Checks what a model gave against the contract, before any of it reaches a client.
 
-use super::content::is_image;
+use super::content::{is_image, tree};
 use crate::server::contract::{Endpoint, Form, Rule, Schema};
 use crate::server::data::{Column, Payload, Table, Tensor};
 use crate::service::{ColumnType, Dtype};
@@ -33,7 +33,7 @@ pub fn check_values(endpoint: &Endpoint, payload: &Payload) -> Result<(), String
             endpoint.roles.order.map_or(Ok(()), |score| check_order(&schema.rules[score], &table.columns[score]))
         }
         (Form::Json { schema: Some(schema) }, Payload::Bytes(bytes)) => {
-            let value = serde_json::from_slice(bytes).map_err(|error| format!("the answer cannot be read: {error}"))?;
+            let value = tree(bytes).map_err(|failure| format!("the answer cannot be read: {}", failure.message))?;
             match schema.problems(&value, 1).pop() {
                 Some(problem) => Err(format!("`{}` {}", problem.pointer, problem.message)),
                 None => Ok(()),

@@ -25,6 +25,8 @@ pub enum Orientation {
 
 /// How many values a table may have. Defaults let a short body become a large table; this bounds it.
 const MAX_VALUES: usize = 16 << 20;
+/// How many bytes of text defaults may fill in.
+const MAX_DEFAULTS: usize = 256 << 20;
 
 /// A table that is being read.
 pub struct TableReader<'a> {
@@ -35,6 +37,8 @@ pub struct TableReader<'a> {
     /// For each column the number of the last row that gave it, counted from one.
     pub(super) given: Vec<usize>,
     pub(super) rows: usize,
+    /// How many bytes of text defaults have filled in.
+    filled: usize,
     /// The columns that a list of values gives, in its order; `None` for those that are left out.
     pub(super) order: Vec<Option<usize>>,
     /// Where in the body the table stands: a JSON pointer.
@@ -51,6 +55,7 @@ impl<'a> TableReader<'a> {
             columns: schema.rules.iter().map(|rule| Column::new(rule.kind, rule.nullable)).collect(),
             given: vec![0; schema.rules.len()],
             rows: 0,
+            filled: 0,
             order: (0..schema.rules.len()).map(Some).collect(),
             place: String::new(),
         }
@@ -138,7 +143,10 @@ impl<'a> TableReader<'a> {
         for (position, rule) in self.schema.rules.iter().enumerate() {
             match &rule.default {
                 _ if self.given[position] > self.rows => {}
-                Some(default) if self.problems.details.is_empty() => self.columns[position].append(default),
+                Some(default) if self.problems.details.is_empty() => {
+                    self.columns[position].append(default);
+                    self.filled += default.text.len();
+                }
                 Some(_) => {}
                 None => self.add(&[&self.rows.clone(), &rule.name], "is required"),
             }
@@ -151,12 +159,18 @@ impl<'a> TableReader<'a> {
         if self.problems.details.is_empty() && self.rows * self.columns.len() > MAX_VALUES {
             self.add(&[], format!("must have at most {MAX_VALUES} values"));
         }
+        if self.problems.details.is_empty() && self.filled > MAX_DEFAULTS {
+            self.add(&[], "must have fewer rows that leave out texts");
+        }
     }
 
     /// Fills in the columns left out, and compares the lengths of the others.
     pub(super) fn complete_columns(&mut self) {
         let first = self.given.iter().position(|&given| given > 0);
         self.rows = first.map_or(0, |first| self.given[first] - 1);
+        let left_out = self.schema.rules.iter().zip(&self.given).filter(|(_, given)| **given == 0);
+        let texts = left_out.filter_map(|(rule, _)| Some(rule.default.as_ref()?.text.len()));
+        self.filled = texts.sum::<usize>().saturating_mul(self.rows);
         self.check_size();
         for (position, rule) in self.schema.rules.iter().enumerate() {
             match (self.given[position], &rule.default) {

@@ -16,6 +16,8 @@ use crate::service::{ColumnType, Data, Endpoint, Service, Version};
 
 /// Bytes of the two lengths that open a frame.
 pub const PREFIX: usize = 8;
+/// The values and texts that a call may have, in bytes: its length, with all that goes along with them, stands in 32 bits.
+const MAX_CALL: usize = 1 << 30;
 /// The longest reply that is read.
 const MAX_REPLY: usize = 512 << 20;
 /// Every buffer and the header end at a multiple of this, so that workers can use them in place.
@@ -189,8 +191,16 @@ pub fn fork(ends: &WorkerEnds) -> Vec<u8> {
     }))
 }
 
+/// The values of a call are more than a frame may have.
+#[derive(Debug, thiserror::Error)]
+#[error("the values are more than {MAX_CALL} bytes")]
+pub struct CallTooLarge;
+
 /// Returns the frame of one call with the rows of all `parts`, which fit each other.
-pub fn call(endpoint: &str, parts: &[&Payload]) -> Vec<u8> {
+pub fn call(endpoint: &str, parts: &[&Payload]) -> Result<Vec<u8>, CallTooLarge> {
+    if parts.iter().map(|part| part.size()).sum::<usize>() > MAX_CALL {
+        return Err(CallTooLarge);
+    }
     let rows = parts.iter().map(|part| part.rows()).sum();
     let (table_rows, shape) = match parts[0] {
         Payload::Table(_) => (Some(rows), None),
@@ -215,7 +225,7 @@ pub fn call(endpoint: &str, parts: &[&Payload]) -> Vec<u8> {
             }
         }
     }
-    close(frame)
+    Ok(close(frame))
 }
 
 fn columns<'a>(parts: &[&'a Payload], position: usize) -> Vec<&'a Column> {
@@ -256,7 +266,7 @@ fn open(header: &impl Serialize) -> Vec<u8> {
 
 fn close(mut frame: Vec<u8>) -> Vec<u8> {
     let header = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]) as usize;
-    let body = u32::try_from(frame.len() - PREFIX - header).expect("bodies are limited to far below 4 GiB");
+    let body = u32::try_from(frame.len() - PREFIX - header).expect("calls are limited to far below 4 GiB");
     frame[4..PREFIX].copy_from_slice(&body.to_le_bytes());
     frame
 }
@@ -356,7 +366,7 @@ mod tests {
         let one =
             rows(&endpoint, r#"{"rows":[{"s":"ą","n":1.5,"b":true,"c":"y"},{"s":null,"n":2,"b":false,"c":null}]}"#);
         let two = rows(&endpoint, r#"{"columns":{"s":["zz"],"n":[3],"b":[true],"c":["x"]}}"#);
-        let frame = call("echo", &[&one, &two]);
+        let frame = call("echo", &[&one, &two]).unwrap();
         assert_eq!(length(&frame).unwrap(), Some(frame.len()));
         let end = PREFIX + u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize;
         let whole = result(&endpoint.output, Some(3), None, &frame[end..]).unwrap();
@@ -367,7 +377,7 @@ mod tests {
     fn lying_bodies_are_refused() {
         let endpoint = echo();
         let one = rows(&endpoint, r#"{"rows":[{"s":"a","n":1.5,"b":true,"c":"y"}]}"#);
-        let frame = call("echo", &[&one]);
+        let frame = call("echo", &[&one]).unwrap();
         let end = PREFIX + u32::from_le_bytes(frame[..4].try_into().unwrap()) as usize;
         let body = &frame[end..];
         for (rows, body) in [(2, body), (0, body), (usize::MAX, body), (1, &body[..body.len() - 8]), (1, &[])] {
@@ -376,6 +386,12 @@ mod tests {
         let mut long_text = body.to_vec();
         long_text[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
         assert!(matches!(result(&endpoint.output, Some(1), None, &long_text), Err(FrameError::Body)));
+    }
+
+    #[test]
+    fn a_call_of_gigabytes_is_refused_before_it_is_built() {
+        let large = Payload::Bytes(vec![0; MAX_CALL / 4].into());
+        assert!(call("echo", &[&large; 5]).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::Name;
-use super::frame::{self, ErrorKind, Header};
+use super::frame::{self, CallTooLarge, ErrorKind, Header};
 use super::link::Broken;
 use super::process::Process;
 use super::template;
@@ -143,7 +143,10 @@ async fn call(
     let endpoint = &app.endpoints[number];
     let start = Instant::now();
     let parts: Vec<&Payload> = batch.iter().map(|request| &request.payload).collect();
-    let frame = frame::call(&endpoint.name, &parts);
+    let frame = match frame::call(&endpoint.name, &parts) {
+        Ok(frame) => frame,
+        Err(error) => return Ok(Err(Fault::too_large(&error))),
+    };
     let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut);
     let (count, took) = (parts.iter().map(|part| part.rows()).sum(), start.elapsed());
     let reply = reply.flatten().map(frame::header);
@@ -193,6 +196,11 @@ impl Fault {
         };
         Self { failure, reason }
     }
+
+    fn too_large(error: &CallTooLarge) -> Self {
+        let failure = Failure::new(Code::BodyTooLarge, "the values are too many for one call of the model");
+        Self { failure, reason: error.to_string() }
+    }
 }
 
 fn deliver(batch: Vec<Request>, served: Served) {
@@ -207,7 +215,8 @@ fn deliver(batch: Vec<Request>, served: Served) {
 
 fn refuse(app: &App, pool: &Pool, batch: Vec<Request>, fault: &Fault) {
     for request in batch {
-        let level = if fault.failure.code == Code::InvalidInput { Level::Debug } else { Level::Error };
+        let clients = matches!(fault.failure.code, Code::InvalidInput | Code::BodyTooLarge);
+        let level = if clients { Level::Debug } else { Level::Error };
         let endpoint = &app.endpoints[request.endpoint].name;
         let code = fault.failure.code.text();
         let line = json!({"endpoint": endpoint, "version": pool.name(), "code": code, "reason": fault.reason,

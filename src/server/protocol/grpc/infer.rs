@@ -2,11 +2,12 @@
 //!
 //! Elements stand in `contents`, or one after the other in the raw contents; the answer has them where the request had them.
 
-use bytes::{Buf, Bytes};
-use prost::encoding::{WireType, decode_key, decode_varint};
+use bytes::Bytes;
+use prost::encoding::{self, DecodeContext, WireType, decode_key};
+use prost::{DecodeError, Message};
 
 use super::frame;
-use super::message::{self, Contents, InferRequest, InferResponse, ParameterValue, RequestedOutput, Tensor};
+use super::message::{self, BYTES, Contents, InferRequest, InferResponse, ParameterValue, RequestedOutput, Tensor};
 use crate::server::app::App;
 use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
@@ -14,7 +15,7 @@ use crate::server::exchange::{Call, Reply};
 use crate::server::failure::{Code, Failure};
 use crate::server::protocol::instances::invalid;
 use crate::server::protocol::models;
-use crate::server::protocol::tensor_inputs::{self, Data, Given, byte_strings, push_bytes};
+use crate::server::protocol::tensor_inputs::{self, ByteStrings, Data, Given, push_bytes};
 use crate::server::protocol::tensor_outputs::{self, Produced, Wanted};
 use crate::server::protocol::tensors::{self, Kind};
 use crate::service::Dtype;
@@ -53,26 +54,31 @@ pub(super) fn read(app: &App, body: Bytes) -> Result<Call<Style>, Failure> {
 fn check_counts(mut message: Bytes) -> Result<(), Failure> {
     let malformed = |_| Failure::new(Code::MalformedBody, "the message is not of the type that is called for");
     let (mut tensors, mut outputs) = (0, 0);
-    while message.has_remaining() {
-        let (tag, wire_type) = decode_key(&mut message).map_err(malformed)?;
-        let length = match wire_type {
-            WireType::LengthDelimited => decode_varint(&mut message).map_err(malformed)? as usize,
-            WireType::Varint => decode_varint(&mut message).map(|_| 0).map_err(malformed)?,
-            WireType::SixtyFourBit => 8,
-            WireType::ThirtyTwoBit => 4,
-            WireType::StartGroup | WireType::EndGroup => 0,
-        };
+    while let Some((tag, content)) = next_field(&mut message).map_err(malformed)? {
         match tag {
             5 | 7 => tensors += 1,
-            6 => outputs += length + 2,
+            6 => outputs += content.len() + 2,
             _ => {}
         }
         if tensors > MAX_TENSORS || outputs > MAX_OUTPUTS {
             return Err(Failure::new(Code::InvalidInput, "the request names too many tensors"));
         }
-        message.advance(length.min(message.remaining()));
     }
     Ok(())
+}
+
+/// Takes the next field off a message: its number, and its content where that is text, bytes or a message.
+fn next_field(message: &mut Bytes) -> Result<Option<(u32, Bytes)>, DecodeError> {
+    if message.is_empty() {
+        return Ok(None);
+    }
+    let (tag, wire_type) = decode_key(message)?;
+    let (mut content, context) = (Bytes::new(), DecodeContext::default());
+    match wire_type {
+        WireType::LengthDelimited => encoding::bytes::merge(wire_type, &mut content, message, context),
+        _ => encoding::skip_field(wire_type, tag, message, context),
+    }?;
+    Ok(Some((tag, content)))
 }
 
 impl From<RequestedOutput> for Wanted {
@@ -113,7 +119,9 @@ fn tensor(number: usize, input: Tensor, raw: Option<Bytes>) -> Result<Given<'sta
 }
 
 /// Returns elements as raw contents have them; `None` where they do not fit their type.
-fn elements(kind: Kind, contents: Contents) -> Option<Bytes> {
+fn elements(kind: Kind, contents: Bytes) -> Option<Bytes> {
+    let Kind::Element(dtype) = kind else { return byte_elements(contents) };
+    let contents = Contents::decode(contents).ok()?;
     macro_rules! wide {
         ($values:expr) => {
             $values.into_iter().flat_map(|value| value.to_le_bytes()).collect()
@@ -127,24 +135,29 @@ fn elements(kind: Kind, contents: Contents) -> Option<Bytes> {
             })?
         };
     }
-    let bytes: Vec<u8> = match kind {
-        Kind::Bytes => {
-            let mut bytes = Vec::new();
-            contents.bytes.iter().for_each(|element| push_bytes(&mut bytes, element));
-            bytes
-        }
-        Kind::Element(Dtype::Bool) => contents.bools.into_iter().map(u8::from).collect(),
-        Kind::Element(Dtype::Int8) => narrow!(contents.ints, i8),
-        Kind::Element(Dtype::Int16) => narrow!(contents.ints, i16),
-        Kind::Element(Dtype::Int32) => wide!(contents.ints),
-        Kind::Element(Dtype::Int64) => wide!(contents.longs),
-        Kind::Element(Dtype::Uint8) => narrow!(contents.uints, u8),
-        Kind::Element(Dtype::Uint16) => narrow!(contents.uints, u16),
-        Kind::Element(Dtype::Uint32) => wide!(contents.uints),
-        Kind::Element(Dtype::Uint64) => wide!(contents.ulongs),
-        Kind::Element(Dtype::Float32) => wide!(contents.floats),
-        Kind::Element(Dtype::Float64) => wide!(contents.doubles),
+    let bytes: Vec<u8> = match dtype {
+        Dtype::Bool => contents.bools.into_iter().map(u8::from).collect(),
+        Dtype::Int8 => narrow!(contents.ints, i8),
+        Dtype::Int16 => narrow!(contents.ints, i16),
+        Dtype::Int32 => wide!(contents.ints),
+        Dtype::Int64 => wide!(contents.longs),
+        Dtype::Uint8 => narrow!(contents.uints, u8),
+        Dtype::Uint16 => narrow!(contents.uints, u16),
+        Dtype::Uint32 => wide!(contents.uints),
+        Dtype::Uint64 => wide!(contents.ulongs),
+        Dtype::Float32 => wide!(contents.floats),
+        Dtype::Float64 => wide!(contents.doubles),
     };
+    Some(bytes.into())
+}
+
+fn byte_elements(mut contents: Bytes) -> Option<Bytes> {
+    let mut bytes = Vec::new();
+    while let Some((tag, element)) = next_field(&mut contents).ok()? {
+        if tag == BYTES {
+            push_bytes(&mut bytes, &element);
+        }
+    }
     Some(bytes.into())
 }
 
@@ -182,7 +195,8 @@ fn missing(output: &Produced<'_>) -> Failure {
 }
 
 /// Puts elements into the field of their type.
-fn contents(kind: Kind, bytes: Bytes) -> Contents {
+fn contents(kind: Kind, bytes: Bytes) -> Bytes {
+    let Kind::Element(dtype) = kind else { return byte_contents(bytes) };
     let mut contents = Contents::default();
     macro_rules! fill {
         ($field:ident, $type:ty) => {{
@@ -191,19 +205,41 @@ fn contents(kind: Kind, bytes: Bytes) -> Contents {
             contents.$field = elements.map(|bytes| element(bytes).into()).collect();
         }};
     }
-    match kind {
-        Kind::Bytes => contents.bytes = byte_strings(&bytes).expect("results are written whole"),
-        Kind::Element(Dtype::Bool) => contents.bools = bytes.iter().map(|&byte| byte != 0).collect(),
-        Kind::Element(Dtype::Int8) => fill!(ints, i8),
-        Kind::Element(Dtype::Int16) => fill!(ints, i16),
-        Kind::Element(Dtype::Int32) => fill!(ints, i32),
-        Kind::Element(Dtype::Int64) => fill!(longs, i64),
-        Kind::Element(Dtype::Uint8) => fill!(uints, u8),
-        Kind::Element(Dtype::Uint16) => fill!(uints, u16),
-        Kind::Element(Dtype::Uint32) => fill!(uints, u32),
-        Kind::Element(Dtype::Uint64) => fill!(ulongs, u64),
-        Kind::Element(Dtype::Float32) => fill!(floats, f32),
-        Kind::Element(Dtype::Float64) => fill!(doubles, f64),
+    match dtype {
+        Dtype::Bool => contents.bools = bytes.iter().map(|&byte| byte != 0).collect(),
+        Dtype::Int8 => fill!(ints, i8),
+        Dtype::Int16 => fill!(ints, i16),
+        Dtype::Int32 => fill!(ints, i32),
+        Dtype::Int64 => fill!(longs, i64),
+        Dtype::Uint8 => fill!(uints, u8),
+        Dtype::Uint16 => fill!(uints, u16),
+        Dtype::Uint32 => fill!(uints, u32),
+        Dtype::Uint64 => fill!(ulongs, u64),
+        Dtype::Float32 => fill!(floats, f32),
+        Dtype::Float64 => fill!(doubles, f64),
     }
-    contents
+    contents.encode_to_vec().into()
+}
+
+fn byte_contents(bytes: Bytes) -> Bytes {
+    let mut contents = Vec::with_capacity(bytes.len());
+    for element in ByteStrings::of(bytes) {
+        encoding::bytes::encode(BYTES, &element.expect("results are written whole"), &mut contents);
+    }
+    contents.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_strings_are_read_as_they_are_written() {
+        let raw = Bytes::from_static(b"\x02\0\0\0ab\0\0\0\0\x01\0\0\0c");
+        let contents = contents(Kind::Bytes, raw.clone());
+        assert_eq!(&contents[..], b"\x42\x02ab\x42\0\x42\x01c");
+        assert_eq!(elements(Kind::Bytes, contents.clone()), Some(raw));
+        assert_eq!(elements(Kind::Element(Dtype::Int32), contents), Some(Bytes::new()), "they are no numbers");
+        assert_eq!(elements(Kind::Bytes, Bytes::from_static(b"\x42\x02a")), None);
+    }
 }

@@ -112,11 +112,15 @@ pub(super) struct Tensor {
     pub(super) datatype: String,
     #[prost(int64, repeated, tag = "3")]
     pub(super) shape: Vec<i64>,
-    #[prost(message, optional, tag = "5")]
-    pub(super) contents: Option<Contents>,
+    /// [`Contents`], or the byte strings in [`BYTES`]; they are read apart, since a list of empty ones takes twenty times its message.
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    pub(super) contents: Option<Bytes>,
 }
 
-/// The elements of a tensor: the field is the one of its type, numbers of less than 32 bits stand in those of 32.
+/// The field of a tensor's contents that has byte strings.
+pub(super) const BYTES: u32 = 8;
+
+/// The numbers of a tensor: the field is the one of their type, those of less than 32 bits stand in those of 32.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Contents {
     #[prost(bool, repeated, tag = "1")]
@@ -133,8 +137,6 @@ pub(super) struct Contents {
     pub(super) floats: Vec<f32>,
     #[prost(double, repeated, tag = "7")]
     pub(super) doubles: Vec<f64>,
-    #[prost(bytes = "bytes", repeated, tag = "8")]
-    pub(super) bytes: Vec<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
