@@ -14,6 +14,7 @@ use super::bodies::Room;
 use super::cache::Key;
 use super::data::Payload;
 use super::failure::{Code, Failure};
+use super::http;
 use super::trace::Origin;
 
 /// Bytes that the fallback may have for all rows of a request: it may be much longer than a row that is asked with.
@@ -116,7 +117,13 @@ pub async fn call(
 ) -> Result<Outcome, Failure> {
     let rows = input.rows();
     let (pool, _) = app.called(callee);
-    let memory = pool.caches[callee.endpoint].as_ref().map(|cache| (cache, Key::new(&input)));
+    let (input, memory) = match &pool.caches[callee.endpoint] {
+        Some(cache) => {
+            let (key, input) = http::work(input.size(), move || (Key::new(&input), input)).await;
+            (input, Some((cache, key)))
+        }
+        None => (input, None),
+    };
     if let Some((cache, key)) = &memory {
         let found = cache.get(key);
         pool.metrics.looked_up(callee.endpoint, found.is_some());

@@ -14,6 +14,7 @@ use axum::{BoxError, Router};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::app::App;
@@ -42,8 +43,7 @@ pub fn router(app: &Arc<App>) -> Router {
     let docs = Router::new()
         .route("/openapi.json", page(app, |app, id| body(StatusCode::OK, app.openapi.clone(), id)))
         .merge(pages::routes(app));
-    let metrics =
-        Router::new().route("/metrics", page(app, |app, id| typed(StatusCode::OK, metrics::page(app), &METRICS, id)));
+    let metrics = Router::new().route("/metrics", measured(app));
     let public = app.auth.as_ref().map(|auth| auth.public).unwrap_or_default();
     let own = health.merge(if public.docs { docs } else { guard(app, &OWN, docs) }).merge(if public.metrics {
         metrics
@@ -68,6 +68,16 @@ pub fn page(
 ) -> MethodRouter {
     let app = Arc::clone(app);
     get(move |headers: HeaderMap| std::future::ready(finish(&app, answer(&app, &request_id(&headers)))))
+}
+
+/// Makes the page of metrics.
+fn measured(app: &Arc<App>) -> MethodRouter {
+    let app = Arc::clone(app);
+    get(async move |headers: HeaderMap| {
+        let memory = metrics::Memory::read(&app).await;
+        let id = request_id(&headers);
+        finish(&app, typed(StatusCode::OK, metrics::page(&app, &memory), &METRICS, &id))
+    })
 }
 
 /// Makes a handler that answers every request with one failure.
@@ -166,11 +176,20 @@ impl Whole {
     }
 }
 
-/// Does work in proportion to `size`, elsewhere where that is large.
+/// Does work in proportion to `size`, elsewhere where that is large. There are as many large works at once as processors: more would
+/// not be done sooner, and each may take many times its size of memory.
 pub async fn work<T: Send + 'static>(size: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    static PROCESSORS: LazyLock<Semaphore> =
+        LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
     if size < LARGE {
         return work();
     }
+    let permit = PROCESSORS.acquire().await.expect("it is never closed");
+    let work = move || {
+        // Until here, even if the client has gone.
+        let _permit = permit;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.expect("the work does not panic, and is never cancelled")
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::histogram::Histogram;
+pub use self::memory::Memory;
 pub use self::page::page;
 use super::call::Stages;
 use super::failure::Code;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
-use super::memory::{proportional, resident};
+use super::memory::Memory;
 use super::{Answers, EndpointMetrics, Histogram, PROTOCOLS, STAGES};
 use crate::server::app::App;
 use crate::server::cache::Cache;
@@ -73,7 +73,7 @@ impl<'a> Counted<'a> {
 type Choose = fn(&EndpointMetrics) -> &Histogram;
 
 /// Returns the page of all metrics.
-pub fn page(app: &App) -> String {
+pub fn page(app: &App, memory: &Memory) -> String {
     let mut page = Page::default();
     page.family("mlpack_model_info", "gauge", "The versions of the model that are served.");
     for pool in &app.pools {
@@ -97,7 +97,8 @@ pub fn page(app: &App) -> String {
     write_caches(&mut page, app);
     write_fallbacks(&mut page, app);
     write_pools(&mut page, app);
-    write_server(&mut page, app);
+    write_workers(&mut page, app, memory);
+    write_server(&mut page, app, memory);
     page.0
 }
 
@@ -192,22 +193,20 @@ fn write_pools(page: &mut Page, app: &App) {
             page.sample(name, &[("version", pool.name())], number(pool));
         }
     }
-    write_workers(page, app);
 }
 
-fn write_workers(page: &mut Page, app: &App) {
+fn write_workers(page: &mut Page, app: &App, memory: &Memory) {
     const NAME: &str = "mlpack_worker_resident_memory_bytes";
     page.family(NAME, "gauge", "Memory of each worker, with what it shares with others.");
-    for pool in &app.pools {
-        for (place, process) in pool.metrics.worker_processes.iter().enumerate() {
-            let memory = resident(&process.load(Ordering::Relaxed).to_string());
+    for (pool, workers) in app.pools.iter().zip(&memory.workers) {
+        for (place, bytes) in workers.iter().enumerate() {
             let labels = [("version", pool.name()), ("worker", &(place + 1).to_string())];
-            page.sample(NAME, &labels, memory as f64);
+            page.sample(NAME, &labels, *bytes as f64);
         }
     }
 }
 
-fn write_server(page: &mut Page, app: &App) {
+fn write_server(page: &mut Page, app: &App, memory: &Memory) {
     let feedback = app.metrics.feedback.load(Ordering::Relaxed);
     page.single("mlpack_connections", "gauge", "Connections that are open.", app.connections.count() as f64);
     if let Some(tracer) = &app.tracer {
@@ -216,11 +215,10 @@ fn write_server(page: &mut Page, app: &App) {
         page.single("mlpack_spans_dropped_total", "counter", "Spans that could not be sent.", dropped as f64);
     }
     page.single("mlpack_feedback_total", "counter", "Feedback messages received.", feedback as f64);
-    let own = resident("self");
-    page.single("process_resident_memory_bytes", "gauge", "Memory of the server's own process.", own as f64);
-    let workers: u64 = app.reaper.children().iter().map(|pid| proportional(&pid.to_string())).sum();
+    let help = "Memory of the server's own process.";
+    page.single("process_resident_memory_bytes", "gauge", help, memory.own as f64);
     let help = "Memory of all children; what they share counts once where the system tells it apart.";
-    page.single("mlpack_workers_resident_memory_bytes", "gauge", help, workers as f64);
+    page.single("mlpack_workers_resident_memory_bytes", "gauge", help, memory.children as f64);
 }
 
 #[cfg(test)]

@@ -14,12 +14,13 @@ use super::frame::{self, CallTooLarge, ErrorKind, Header};
 use super::link::Broken;
 use super::process::Process;
 use super::template;
-use crate::server::app::App;
+use crate::server::app::{App, Callee};
 use crate::server::batch::Request;
 use crate::server::call::{Stages, Times};
 use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
 use crate::server::failure::{Code, Failure};
+use crate::server::http;
 use crate::server::log::{self, Level};
 use crate::server::pool::Pool;
 use crate::server::validate::{check_form, check_values};
@@ -48,21 +49,29 @@ struct Fault {
     reason: String,
 }
 
+/// Where a worker is kept: its version's position, and its number there.
+struct Place {
+    app: Arc<App>,
+    pool: usize,
+    number: usize,
+}
+
 /// Keeps a worker running until the server stops.
 pub async fn supervise(app: Arc<App>, pool: usize, number: usize) {
-    let pool = &app.pools[pool];
+    let place = Place { app, pool, number };
+    let (app, pool) = (&place.app, place.pool());
     let name = Name { version: pool.name().into(), number };
     let mut delay = Duration::ZERO;
     while !app.is_stopping() {
-        match template::start(&app, pool, &name).await {
+        match template::start(app, pool, &name).await {
             Ok(mut process) => {
                 name.log(Level::Info, "worker ready", json!({}));
                 pool.worker_ready();
                 pool.metrics.worker_is(number, process.id());
-                let broken = serve(&app, pool, number, &mut process, &mut delay).await;
+                let broken = place.serve(&mut process, &mut delay).await;
                 pool.worker_gone();
                 pool.metrics.worker_is(number, 0);
-                report_end(&app, &name, process, &broken).await;
+                report_end(app, &name, process, &broken).await;
             }
             Err(error) => {
                 name.log(Level::Error, "worker failed to start", json!({"reason": error.to_string()}));
@@ -74,18 +83,112 @@ pub async fn supervise(app: Arc<App>, pool: usize, number: usize) {
     }
 }
 
-/// Answers batches until the worker is lost.
-async fn serve(app: &App, pool: &Pool, number: usize, process: &mut Process, delay: &mut Duration) -> Broken {
-    loop {
-        let batch = tokio::select! {
-            biased;
-            status = process.exited() => return status.map_or(Broken::Closed, Broken::Exited),
-            batch = pool.queue.next(number) => batch,
-        };
-        if let Err(broken) = answer(app, pool, process, batch).await {
-            return broken;
+impl Place {
+    fn pool(&self) -> &Pool {
+        &self.app.pools[self.pool]
+    }
+
+    /// Answers batches until the worker is lost.
+    async fn serve(&self, process: &mut Process, delay: &mut Duration) -> Broken {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                status = process.exited() => return status.map_or(Broken::Closed, Broken::Exited),
+                batch = self.pool().queue.next(self.number) => batch,
+            };
+            if let Err(broken) = self.answer(process, batch).await {
+                return broken;
+            }
+            *delay = Duration::ZERO;
         }
-        *delay = Duration::ZERO;
+    }
+
+    /// Calls the model with a batch, and with parts of it where the whole fails.
+    async fn answer(&self, process: &mut Process, batch: Vec<Request>) -> Result<(), Broken> {
+        let (pool, now) = (self.pool(), Instant::now());
+        for request in &batch {
+            pool.metrics.waited(request.endpoint, now - request.arrived);
+        }
+        let mut pending = vec![batch];
+        while let Some(mut batch) = pending.pop() {
+            batch.retain(|request| !request.answer.is_closed());
+            if batch.is_empty() {
+                continue;
+            }
+            let (mut batch, frame) = self.write(batch).await;
+            let outcome = match frame {
+                Ok(frame) => self.call(process, &batch, &frame).await,
+                Err(error) => Ok(Err(Fault::too_large(&error))),
+            };
+            match outcome {
+                Ok(Ok(served)) => deliver(batch, served),
+                Ok(Err(_)) if batch.len() > 1 => {
+                    pending.push(batch.split_off(batch.len() / 2));
+                    pending.push(batch);
+                }
+                Ok(Err(fault)) => refuse(&self.app, pool, batch, &fault),
+                Err(broken) => {
+                    give_back(pool, batch, &broken);
+                    for batch in pending {
+                        pool.queue.retry(batch);
+                    }
+                    return Err(broken);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the frame of a call, elsewhere where it is large.
+    async fn write(&self, batch: Vec<Request>) -> (Vec<Request>, Result<Vec<u8>, CallTooLarge>) {
+        let size = batch.iter().map(|request| request.payload.size()).sum();
+        let app = Arc::clone(&self.app);
+        http::work(size, move || {
+            let parts: Vec<&Payload> = batch.iter().map(|request| &request.payload).collect();
+            let frame = frame::call(&app.endpoints[batch[0].endpoint].name, &parts);
+            (batch, frame)
+        })
+        .await
+    }
+
+    async fn call(
+        &self,
+        process: &mut Process,
+        batch: &[Request],
+        frame: &[u8],
+    ) -> Result<Result<Served, Fault>, Broken> {
+        let (pool, number) = (self.pool(), batch[0].endpoint);
+        let endpoint = &self.app.endpoints[number];
+        let start = Instant::now();
+        let reply = timeout(self.app.timeout(), process.exchange(frame)).await.map_err(|_| Broken::TimedOut);
+        let (count, took) = (batch.iter().map(|request| request.payload.rows()).sum(), start.elapsed());
+        let reply = reply.flatten().map(frame::header);
+        let succeeded = matches!(reply, Ok(Ok((Header::Result { .. }, _))));
+        pool.queue.called(number, count, took, succeeded);
+        let reply = reply??;
+        pool.metrics.called(number, count, took);
+        let (rows, shape, stages, body) = match reply {
+            (Header::Result { rows, shape, stages }, body) => (rows, shape, stages.map(Stages::from), body),
+            (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
+            _ => return Err(Broken::Unexpected),
+        };
+        let result = frame::result(&endpoint.output, rows, shape, body)?;
+        if let Some(stages) = stages {
+            pool.metrics.staged(number, stages);
+        }
+        let checked = self.check(number, endpoint.batch.then_some(count), result).await;
+        Ok(checked.map(|result| Served { result, start, took, stages }))
+    }
+
+    /// Checks a result, elsewhere where it is large; `rows` is how many there must be, where that is known.
+    async fn check(&self, endpoint: usize, rows: Option<usize>, result: Payload) -> Result<Payload, Fault> {
+        let (app, pool, size) = (Arc::clone(&self.app), self.pool, result.size());
+        let check = move || {
+            let (pool, endpoint) = app.called(Callee { pool, endpoint });
+            let checked = check_form(&endpoint.output, &result, rows).and_then(|()| judge(endpoint, pool, &result));
+            checked.map(|()| result).map_err(|message| Fault::new(ErrorKind::Output, message))
+        };
+        http::work(size, check).await
     }
 }
 
@@ -100,74 +203,6 @@ async fn report_end(app: &App, name: &Name, mut process: Process, broken: &Broke
         let reason = broken.to_string();
         name.log(Level::Error, "worker lost", json!({"reason": reason, "exit": status}));
     }
-}
-
-/// Calls the model with a batch, and with parts of it where the whole fails.
-async fn answer(app: &App, pool: &Pool, process: &mut Process, batch: Vec<Request>) -> Result<(), Broken> {
-    let now = Instant::now();
-    for request in &batch {
-        pool.metrics.waited(request.endpoint, now - request.arrived);
-    }
-    let mut pending = vec![batch];
-    while let Some(mut batch) = pending.pop() {
-        batch.retain(|request| !request.answer.is_closed());
-        if batch.is_empty() {
-            continue;
-        }
-        match call(app, pool, process, &batch).await {
-            Ok(Ok(served)) => deliver(batch, served),
-            Ok(Err(_)) if batch.len() > 1 => {
-                pending.push(batch.split_off(batch.len() / 2));
-                pending.push(batch);
-            }
-            Ok(Err(fault)) => refuse(app, pool, batch, &fault),
-            Err(broken) => {
-                give_back(pool, batch, &broken);
-                for batch in pending {
-                    pool.queue.retry(batch);
-                }
-                return Err(broken);
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn call(
-    app: &App,
-    pool: &Pool,
-    process: &mut Process,
-    batch: &[Request],
-) -> Result<Result<Served, Fault>, Broken> {
-    let number = batch[0].endpoint;
-    let endpoint = &app.endpoints[number];
-    let start = Instant::now();
-    let parts: Vec<&Payload> = batch.iter().map(|request| &request.payload).collect();
-    let frame = match frame::call(&endpoint.name, &parts) {
-        Ok(frame) => frame,
-        Err(error) => return Ok(Err(Fault::too_large(&error))),
-    };
-    let reply = timeout(app.timeout(), process.exchange(&frame)).await.map_err(|_| Broken::TimedOut);
-    let (count, took) = (parts.iter().map(|part| part.rows()).sum(), start.elapsed());
-    let reply = reply.flatten().map(frame::header);
-    let succeeded = matches!(reply, Ok(Ok((Header::Result { .. }, _))));
-    pool.queue.called(number, count, took, succeeded);
-    let reply = reply??;
-    pool.metrics.called(number, count, took);
-    let (rows, shape, stages, body) = match reply {
-        (Header::Result { rows, shape, stages }, body) => (rows, shape, stages.map(Stages::from), body),
-        (Header::Error { kind, message }, _) => return Ok(Err(Fault::new(kind, message))),
-        _ => return Err(Broken::Unexpected),
-    };
-    let result = frame::result(&endpoint.output, rows, shape, body)?;
-    if let Some(stages) = stages {
-        pool.metrics.staged(number, stages);
-    }
-    let expected = endpoint.batch.then_some(count);
-    Ok(match check_form(&endpoint.output, &result, expected).and_then(|()| judge(endpoint, pool, &result)) {
-        Ok(()) => Ok(Served { result, start, took, stages }),
-        Err(message) => Err(Fault::new(ErrorKind::Output, message)),
-    })
 }
 
 /// Does what the endpoint wants done about values that its output does not allow.
