@@ -42,6 +42,8 @@ pub enum Code {
     QueueFull,
     BodiesFull,
     Overloaded,
+    /// The client has left. It stands in no answer, but in the log, metrics and traces.
+    ClientGone,
     ModelFailed,
     InvalidOutput,
     WorkerDied,
@@ -52,7 +54,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MalformedBody,
         Self::Unauthenticated,
         Self::InvalidCredentials,
@@ -66,6 +68,7 @@ impl Code {
         Self::QueueFull,
         Self::BodiesFull,
         Self::Overloaded,
+        Self::ClientGone,
         Self::ModelFailed,
         Self::InvalidOutput,
         Self::WorkerDied,
@@ -99,6 +102,8 @@ impl Code {
             Self::QueueFull => ("queue_full", 429),
             Self::BodiesFull => ("bodies_full", 429),
             Self::Overloaded => ("overloaded", 429),
+            // As nginx has it.
+            Self::ClientGone => ("client_gone", 499),
             Self::ModelFailed => ("model_failed", 500),
             Self::InvalidOutput => ("invalid_output", 500),
             Self::WorkerDied => ("worker_died", 500),

@@ -96,6 +96,39 @@ fn every_call_is_one_line_of_the_log_with_its_request_and_trace() {
 }
 
 #[test]
+fn a_request_whose_client_leaves_is_counted_and_logged() {
+    let code = "
+import os, time
+folder = os.path.dirname(__file__)
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, rows):
+        open(os.path.join(folder, 'called'), 'w').close()
+        while not os.path.exists(os.path.join(folder, 'gate')): time.sleep(0.01)
+        return {'x': rows['x']}
+";
+    let data = table(&[column("x", "integer", json!({}))]);
+    let server = Service::new(code).endpoint("predict", &data, &data).start();
+    let body = json!({"rows": [{"x": 1}]}).to_string();
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    let head = "POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nx-request-id: left\r\n";
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    std::io::Write::write_all(&mut connection, request.as_bytes()).unwrap();
+    server.until(|| server.path("called").exists());
+    drop(connection);
+    let metrics = || String::from_utf8(server.exchange("GET", "/metrics", "", b"", &[]).2).unwrap();
+    let counted = "mlpack_requests_total{endpoint=\"predict\",version=\"1\",protocol=\"own\",code=\"client_gone\"} 1\n";
+    server.until(|| metrics().contains(counted));
+    assert!(metrics().contains("mlpack_requests_in_flight{endpoint=\"predict\",version=\"1\"} 0\n"));
+    assert!(!server.get("/openapi.json").1.to_string().contains("499"), "nobody is answered so");
+    server.open_gate();
+    let log = server.stop();
+    let line = log.lines().find(|line| line.contains("\"left\"")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["status"], &line["code"]), (&json!(499), &json!("client_gone")));
+}
+
+#[test]
 fn protocols_that_are_turned_off_have_no_routes() {
     let data = table(&[column("x", "integer", json!({}))]);
     let server = Service::new(CODE).endpoint("predict", &data, &data).server("protocols", json!(["seldon"])).start();

@@ -96,6 +96,7 @@ pub struct Exchange {
     running: Option<Running>,
     /// How its calls were answered.
     source: Sources,
+    finished: bool,
 }
 
 impl Exchange {
@@ -123,6 +124,7 @@ impl Exchange {
             deadline: start + app.timeout(),
             running: None,
             source: Sources::default(),
+            finished: false,
         }
     }
 
@@ -230,17 +232,15 @@ impl Exchange {
     }
 
     /// Writes a failure where there is one, and counts and logs the request.
-    pub fn finish(self, answer: Result<Response, Failure>) -> Response {
+    pub fn finish(mut self, answer: Result<Response, Failure>) -> Response {
+        self.finished = true;
         let (response, code) = match answer {
             Ok(response) => (response, None),
             Err(failure) => (self.refuse(&failure), Some(failure.code)),
         };
         let took = self.start.elapsed();
-        self.count(code, took);
         let (app, status) = (Arc::clone(&self.app), response.status());
-        if let (Some(tracer), Some(trace)) = (&app.tracer, self.trace.filter(|trace| trace.sampled)) {
-            tracer.record(self.span(trace, took, status));
-        }
+        self.count(status, code, took);
         if log::wants(Level::Info) {
             // Once the answer has been sent: to wake whoever writes the log takes longer than most of what is done here.
             tokio::spawn(async move { log::line(Level::Info, "request", self.record(status, code, took)) });
@@ -248,7 +248,11 @@ impl Exchange {
         http::finish(&app, response)
     }
 
-    fn count(&self, code: Option<Code>, took: Duration) {
+    /// Counts the request, and records it where traces are wanted.
+    fn count(&self, status: StatusCode, code: Option<Code>, took: Duration) {
+        if let (Some(tracer), Some(trace)) = (&self.app.tracer, self.trace.filter(|trace| trace.sampled)) {
+            tracer.record(self.span(trace, took, status));
+        }
         let protocol = self.speaker.protocol;
         match self.callee {
             Some(Callee { pool, endpoint }) => {
@@ -281,6 +285,20 @@ impl Exchange {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// A request whose client leaves is dropped before it is finished: it counts as well.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        // What is left when the server ends was cut off by it.
+        if self.finished || self.app.is_stopping() {
+            return;
+        }
+        let (code, took) = (Code::ClientGone, self.start.elapsed());
+        let status = StatusCode::from_u16(code.status()).expect("codes have valid statuses");
+        self.count(status, Some(code), took);
+        log::line(Level::Info, "request", self.record(status, Some(code), took));
     }
 }
 
