@@ -142,3 +142,19 @@ fn the_contract_decides_where_it_says_so() {
     assert_loaded(&alone, 1);
     assert!(!alone.log().contains("\"worker\":0"), "one worker needs no template");
 }
+
+#[test]
+fn a_template_whose_fork_is_killed_is_loaded_again() {
+    let prepare = "
+        killed = os.path.join(os.path.dirname(__file__), 'killed')
+        def kill():
+            if not os.path.exists(killed):
+                open(killed, 'w').close()
+                os.kill(os.getpid(), 9)
+        os.register_at_fork(after_in_child=kill)
+";
+    let server = service(prepare).server("startup_timeout_ms", json!(300_000)).start();
+    assert_eq!(distinct(&meet(&server), "pid"), 3);
+    assert_loaded(&server, 2);
+    assert!(server.log().contains("the worker did not answer in time"), "{}", server.log());
+}

@@ -23,6 +23,10 @@ use crate::server::pool::Pool;
 /// The template's number in the log, where workers count from 1.
 const NUMBER: usize = 0;
 
+/// How long a fork may take, which is done in milliseconds. What forks may be killed meanwhile, where there is too little memory, and
+/// then nothing comes at all.
+const FORK_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why a worker did not become ready.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -72,13 +76,13 @@ impl Template {
             Some(template) => template,
             None => load(app, pool, &Name { number: NUMBER, ..name.clone() }).await?,
         };
-        let forked = timeout(patience(app), self.ask(app, &mut template, name)).await;
+        // Where it fails, the template ends here.
+        let forked = timeout(FORK_PATIENCE.min(patience(app)), self.ask(app, &mut template, name)).await;
         match forked.map_err(|_| Broken::TimedOut)? {
             Ok(worker) => {
                 *kept = Some(template);
                 Ok(Some(worker))
             }
-            // The template ends here, and with it what it has forked.
             Err(StartError::Fork(reason)) if !self.insists => {
                 name.log(Level::Warn, "every worker loads the model by itself", json!({ "reason": reason }));
                 self.wanted.store(false, Ordering::Relaxed);
