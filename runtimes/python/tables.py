@@ -192,11 +192,13 @@ def write_column(column, values):
             return libraries.numpy.asarray(values).astype("<" + FORMATS[kind], copy=False).tobytes()
     values = values.tolist() if hasattr(values, "tolist") else list(values)
     marks = b""
-    if nullable:
-        present = bytes(not is_missing(value) for value in values)
-        marks = pad(present)
-        values = masked(values, present)
     try:
+        present = bytes(not is_missing(value) for value in values)
+        if nullable:
+            marks = pad(present)
+            values = masked(values, present)
+        elif 0 in present:
+            raise OutputError(f"column `{column['name']}` has a missing value in row {present.index(0) + 1}")
         return marks + WRITERS[kind](column, values)
     except (TypeError, ValueError, OverflowError, KeyError, AttributeError, struct.error) as error:
         raise OutputError(f"column `{column['name']}` has a value that is no {kind}: {error!r}") from error

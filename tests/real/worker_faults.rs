@@ -33,7 +33,7 @@ fn python() -> Language {
         results: [
             ("rows", "the model gave 3 rows for 1"),
             ("columns", "the columns must be y, not z"),
-            ("missing", "column `y`, row 0: must be finite"),
+            ("missing", "column `y` has a missing value in row 1"),
             ("type", "column `y` has a value that is no number"),
             ("frame", "a table with the columns y was expected, not str"),
         ],

@@ -11,6 +11,7 @@ mod grpc;
 mod memory;
 mod mlflow;
 mod observe;
+mod outputs;
 mod seldon;
 mod support;
 mod tls;

@@ -1,0 +1,37 @@
+//! What services give that does not fit their contract.
+
+use serde_json::json;
+
+use crate::support::{Service, column, table};
+
+#[test]
+fn a_missing_value_is_no_value_of_a_column_that_must_have_one() {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, rows):
+        whole = {'text': 'a', 'whole': 1, 'number': 0.5, 'truth': True, 'day': '2026-01-31',
+                 'moment': '2026-01-31T12:00:00Z', 'level': 'low'}
+        return {name: [value, None if name == rows['x'][0] else value] for name, value in whole.items()}
+";
+    let columns = [
+        column("text", "string", json!({})),
+        column("whole", "integer", json!({})),
+        column("number", "number", json!({})),
+        column("truth", "boolean", json!({})),
+        column("day", "date", json!({})),
+        column("moment", "datetime", json!({})),
+        column("level", "category", json!({"enum": ["low", "high"]})),
+    ];
+    let input = table(&[column("x", "string", json!({}))]);
+    let server = Service::new(code).endpoint("predict", &input, &table(&columns)).start();
+    let ask = |name: &str| server.post("/predict", &json!({"rows": [{"x": name}, {"x": name}]}));
+    assert_eq!(ask("nothing").0, 200);
+    for column in columns {
+        let name = column["name"].as_str().unwrap();
+        let (status, answer) = ask(name);
+        assert_eq!((status, &answer["error"]["code"]), (500, &json!("invalid_output")), "{name}: {answer}");
+        let said = format!("column `{name}` has a missing value in row 2");
+        server.until(|| server.log().contains(&said));
+    }
+}
