@@ -1,7 +1,10 @@
 # Frames, errors and calls: all of the worker but the conversion of data.
 
-known_headers <- new.env(parent = emptyenv())
-MAX_KNOWN_HEADERS <- 1024L
+known <- new.env(parent = emptyenv())
+known$texts <- character()
+known$headers <- list()
+MAX_KNOWN <- 256L
+MAX_KNOWN_BYTES <- 512L
 
 # Conditions
 
@@ -59,15 +62,23 @@ read_frame <- function() {
   list(header = parse_header(rawToChar(header)), body = body)
 }
 
-# Parses a header. Those of calls are few and come again: reading JSON anew would take longer than all the rest.
+# Parses a header. Those of calls are few and come again: reading JSON anew would take longer than all the rest. They are
+# found by `match`, because a name in an environment is a symbol, which R never frees, and which may not be long.
 parse_header <- function(text) {
-  header <- known_headers[[text]]
-  if (is.null(header)) {
-    header <- jsonlite::fromJSON(text, simplifyVector = FALSE)
-    if (nchar(text) < 512L && length(known_headers) < MAX_KNOWN_HEADERS) known_headers[[text]] <- header
+  if (nchar(text, "bytes") > MAX_KNOWN_BYTES) return(read_json(text))
+  place <- match(text, known$texts)
+  if (!is.na(place)) return(known$headers[[place]])
+  header <- read_json(text)
+  if (length(known$texts) == MAX_KNOWN) {
+    known$texts <- character()
+    known$headers <- list()
   }
+  known$texts <- c(known$texts, text)
+  known$headers <- c(known$headers, list(header))
   header
 }
+
+read_json <- function(text) jsonlite::fromJSON(text, simplifyVector = FALSE)
 
 # Writes a frame; `header` is JSON.
 write_frame <- function(header, body = raw()) {

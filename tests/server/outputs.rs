@@ -1,6 +1,9 @@
-//! What services give that does not fit their contract.
+//! What services give that does not fit their contract, in Python and, where it is installed, in R.
 
-use serde_json::json;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::support::{Service, column, table};
 
@@ -33,5 +36,26 @@ class Model:
         assert_eq!((status, &answer["error"]["code"]), (500, &json!("invalid_output")), "{name}: {answer}");
         let said = format!("column `{name}` has a missing value in row 2");
         server.until(|| server.log().contains(&said));
+    }
+}
+
+/// R takes only short names for variables, and the header that loads a service may be long.
+#[test]
+fn r_loads_a_service_with_a_long_contract() {
+    let has_r = Command::new("Rscript").args(["-e", "library(jsonlite)"]).output();
+    if !has_r.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let levels: Vec<Value> = (0..2000).map(|number| json!(format!("level {number}"))).collect();
+    let input = table(&[column("x", "category", json!({ "enum": levels }))]);
+    let output = table(&[column("y", "string", json!({}))]);
+    let code = "load <- function(bundle) NULL\npredict <- function(state, rows) list(y = as.character(rows$x))\n";
+    let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtimes/r/worker.R");
+    let command = json!(["R", "--no-echo", "--vanilla", format!("--file={}", worker.display())]);
+    let server = Service::new(code).worker("language", json!("r")).worker("command", command);
+    let server = server.endpoint("predict", &input, &output).start();
+    for count in 1..=300 {
+        let rows = vec![json!({"x": "level 1999"}); count];
+        assert_eq!(server.post("/predict", &json!({ "rows": rows })).1["rows"][count - 1], json!({"y": "level 1999"}));
     }
 }

@@ -78,6 +78,12 @@ impl Service {
         self
     }
 
+    /// Says how the worker is started.
+    pub(crate) fn worker(mut self, member: &str, value: Value) -> Self {
+        self.contract["worker"][member] = value;
+        self
+    }
+
     /// Says what task an endpoint has.
     pub(crate) fn task(mut self, endpoint: &str, task: &str) -> Self {
         self.contract["endpoints"][endpoint]["task"] = json!(task);
