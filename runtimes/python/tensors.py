@@ -54,7 +54,7 @@ class TensorWriter:
     def write(self, result, rows):
         try:
             if libraries.numpy is not None:
-                values = libraries.numpy.asarray(result).astype("<" + self.form, casting="same_kind", copy=False)
+                values = self.array(result)
                 return header("result", shape=values.shape), values.tobytes()
             shape, values = [], result
             while isinstance(values, (list, tuple)):
@@ -64,8 +64,21 @@ class TensorWriter:
             for _ in shape[1:]:
                 flat = [value for part in flat for value in part]
             return header("result", shape=shape), struct.pack(f"<{len(flat)}{self.form}", *flat)
-        except (TypeError, ValueError, struct.error) as error:
+        except (TypeError, ValueError, OverflowError, struct.error) as error:
             raise OutputError(f"the result is no tensor of {self.dtype}: {error}") from error
+
+    def array(self, result):
+        """Returns the result as an array of the tensor's type. Integers of any type will do where they fit, since a cast by
+        itself would wrap those that do not."""
+        values = libraries.numpy.asarray(result)
+        wanted = libraries.numpy.dtype("<" + self.form)
+        if wanted.kind not in "iu" or values.dtype.kind not in "iu":
+            return values.astype(wanted, casting="same_kind", copy=False)
+        if values.size > 0:
+            least, most, limits = int(values.min()), int(values.max()), libraries.numpy.iinfo(wanted)
+            if least < limits.min or most > limits.max:
+                raise OutputError(f"the result has numbers from {least} to {most}, which {self.dtype} does not hold")
+        return values.astype(wanted, copy=False)
 
 
 class PlainWriter:

@@ -39,6 +39,35 @@ class Model:
     }
 }
 
+/// With numpy, where Python has it.
+#[test]
+fn whole_numbers_fit_the_tensors_type_or_are_refused() {
+    let code = "
+try:
+    from numpy import array as made
+except ImportError:
+    made = list
+class Model:
+    def __init__(self, bundle): pass
+    def small(self, numbers): return made(numbers)
+    def positive(self, numbers): return list(numbers)
+";
+    let tensor = |dtype: &str| json!({"type": "tensor", "dtype": dtype, "shape": [null]});
+    let server = Service::new(code)
+        .endpoint("small", &json!({"type": "json", "schema": {}}), &tensor("int8"))
+        .endpoint("positive", &json!({"type": "json", "schema": {}}), &tensor("uint16"))
+        .start();
+    for (path, numbers) in [("/small", [-128, 127]), ("/positive", [0, 65535])] {
+        assert_eq!(server.post(path, &json!(numbers)), (200, json!({"tensor": numbers})));
+    }
+    for (path, numbers) in [("/small", [300, 0]), ("/small", [0, -129]), ("/positive", [0, -1])] {
+        let (status, answer) = server.post(path, &json!(numbers));
+        assert_eq!((status, &answer["error"]["code"]), (500, &json!("invalid_output")), "{numbers:?}: {answer}");
+    }
+    let (status, answer) = server.post("/small", &json!([0.5]));
+    assert_eq!((status, &answer["error"]["code"]), (500, &json!("invalid_output")), "{answer}");
+}
+
 /// R takes only short names for variables, and the header that loads a service may be long.
 #[test]
 fn r_loads_a_service_with_a_long_contract() {
