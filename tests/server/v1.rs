@@ -119,6 +119,61 @@ class Model:
 }
 
 #[test]
+fn a_bare_nan_is_a_missing_value_of_any_column_and_never_a_text() {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, rows):
+        return {'text': [f'{a} {b} {c}' for a, b, c in zip(rows['a'], rows['b'], rows['c'])]}
+    def shout(self, text): return text.upper()
+    def echo(self, value): return value
+";
+    let nullable = json!({"nullable": true});
+    let input = table(&[
+        column("a", "string", nullable.clone()),
+        column("b", "integer", nullable),
+        column("c", "string", json!({"default": "-"})),
+    ]);
+    let (text, json) = (json!({"type": "text"}), json!({"type": "json", "schema": {}}));
+    let server = Service::new(code)
+        .endpoint("predict", &input, &table(&[column("text", "string", json!({}))]))
+        .endpoint("shout", &text, &text)
+        .endpoint("echo", &json, &json)
+        .start();
+    let post = |path: &str, body: &str| {
+        let (status, answer) = server.post_as(path, "application/json", body.as_bytes(), &[]);
+        (status, answer.to_string())
+    };
+    for (path, body) in [
+        ("/v1/models/test:predict", r#"{"instances": [{"a": NaN, "b": NaN}]}"#),
+        ("/v1/models/test:predict", r#"{"inputs": {"a": [NaN], "b": [NaN]}}"#),
+        ("/invocations", r#"{"dataframe_split": {"columns": ["a", "b"], "data": [[NaN, NaN]]}}"#),
+        ("/api/v1.0/predictions", r#"{"data": {"ndarray": [[NaN, NaN, "-"]]}}"#),
+    ] {
+        let (status, answer) = post(path, body);
+        assert!(status == 200 && answer.contains("None None -"), "{path} {body}: {answer}");
+    }
+    let quoted = post("/v1/models/test:predict", r#"{"instances": [["NaN", NaN, "Infinity"]]}"#);
+    assert_eq!(quoted, (200, r#"{"predictions":["NaN None Infinity"]}"#.to_owned()));
+    let other = r#"{"signature_name": "shout", "instances": ["NaN"]}"#;
+    assert_eq!(post("/v1/models/test:predict", other), (200, r#"{"predictions":["NAN"]}"#.to_owned()));
+    for (path, body, said) in [
+        (
+            "/v1/models/test:predict",
+            r#"{"instances": [{"a": "", "b": 1, "c": NaN}]}"#,
+            "/instances/0/c must not be null",
+        ),
+        ("/v1/models/test:predict", r#"{"instances": [{"a": Infinity, "b": 1}]}"#, "/instances/0/a must be a string"),
+        ("/v1/models/test:predict", r#"{"signature_name": "shout", "instances": [NaN]}"#, "not JSON"),
+        ("/v1/models/shout:predict", r#"{"instances": [NaN]}"#, "not JSON"),
+        ("/v1/models/echo:predict", r#"{"instances": [{"x": NaN}]}"#, "not JSON"),
+    ] {
+        let (status, answer) = post(path, body);
+        assert!(status == 400 && answer.contains(said), "{path} {body}: {status} {answer}");
+    }
+}
+
+#[test]
 fn classes_and_regressions_have_their_own_form() {
     let server = service().start();
     answers(

@@ -117,11 +117,11 @@ async fn predict(app: &Arc<App>, request: Request) -> Response {
 }
 
 fn read(app: &App, callee: Callee, body: Bytes, id: String) -> Result<Call<Style>, Failure> {
-    let body = validate::quote_non_finite(&body);
+    let (pool, endpoint) = app.called(callee);
+    let body = validate::without_words(&body, |_| Ok(&endpoint.input))?;
     let message: Message<'_> = validate::envelope(&body)?;
     let flat = message.data.as_ref().is_some_and(|data| data.tensor.is_some());
     let puid = message.meta.unwrap_or_default().puid.unwrap_or(id);
-    let (pool, endpoint) = app.called(callee);
     let meta = json!({"puid": puid, "requestPath": {&app.service.name: pool.name()}});
     let payload = match (&endpoint.input, message.data) {
         (Form::Table(schema), Some(data)) => Payload::Table(table(schema, &data)?),

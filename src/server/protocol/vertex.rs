@@ -73,10 +73,10 @@ struct Predict<'a> {
 }
 
 fn read(app: &App, body: Bytes) -> Result<Call<bool>, Failure> {
-    let body = validate::quote_non_finite(&body);
-    let request: Predict<'_> = validate::envelope(&body)?;
     let callee = models::default_callee(app);
     let form = &app.called(callee).1.input;
+    let body = validate::without_words(&body, |_| Ok(form))?;
+    let request: Predict<'_> = validate::envelope(&body)?;
     let asked = instances::instances(form, DIALECT, "/instances", request.instances.get())?;
     Ok(Call { callee, payloads: asked.payloads, style: asked.each })
 }

@@ -33,7 +33,7 @@ use crate::service::{Dtype, MAX_PROBLEMS};
 
 pub use content::content;
 pub use flat::{Elements, Grid, flatten};
-pub use lenient::quote_non_finite;
+pub use lenient::without_words;
 pub use output::{check_form, check_values};
 pub use table::{Orientation, TableReader};
 pub use tensor::TensorReader;
@@ -46,7 +46,7 @@ pub struct Dialect {
     pub lists: bool,
     /// Columns that the contract does not know are left out.
     pub drop_unknown: bool,
-    /// The texts `NaN`, `Infinity` and `-Infinity` are numbers; in a table `NaN` is a missing value.
+    /// The texts `NaN`, `Infinity` and `-Infinity` are numbers, which bare words become; in a table `NaN` is a missing number.
     pub non_finite: bool,
 }
 

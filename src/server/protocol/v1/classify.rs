@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::path::Verb;
-use super::predict::signature;
+use super::predict::{input, signature};
 use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form, Schema};
 use crate::server::data::{Payload, Table};
@@ -33,7 +33,7 @@ struct Classify<'a> {
 
 /// Reads a request.
 pub(super) fn read(app: &App, callee: Callee, verb: Verb, body: Bytes) -> Result<Call<Verb>, Failure> {
-    let body = validate::quote_non_finite(&body);
+    let body = validate::without_words(&body, |body| input(app, callee, body))?;
     let request: Classify<'_> = validate::envelope(&body)?;
     let callee = signature(app, callee, request.signature_name.as_deref())?;
     let (_, endpoint) = app.called(callee);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::server::app::{App, Callee};
-use crate::server::contract::Endpoint;
+use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
 use crate::server::exchange::{Call, Reply};
 use crate::server::failure::{Code, Failure};
@@ -42,7 +42,7 @@ struct Predict<'a> {
 
 /// Reads a request; `by_column` says whether `inputs` is TensorFlow Serving's, which is answered by column.
 pub(super) fn read(app: &App, callee: Callee, by_column: bool, body: Bytes) -> Result<Call<Style>, Failure> {
-    let body = validate::quote_non_finite(&body);
+    let body = validate::without_words(&body, |body| input(app, callee, body))?;
     let request: Predict<'_> = validate::envelope(&body)?;
     let callee = signature(app, callee, request.signature_name.as_deref())?;
     let form = &app.called(callee).1.input;
@@ -68,6 +68,17 @@ pub(super) fn read_explain(app: &App, callee: Callee, body: Bytes) -> Result<Cal
 pub(super) fn signature(app: &App, default: Callee, name: Option<&str>) -> Result<Callee, Failure> {
     match name {
         None | Some("" | DEFAULT_SIGNATURE) => Ok(default),
+/// Returns what the endpoint takes that a body's signature names.
+pub(super) fn input<'a>(app: &'a App, default: Callee, body: &[u8]) -> Result<&'a Form, Failure> {
+    #[derive(Deserialize)]
+    struct Named {
+        signature_name: Option<String>,
+    }
+    let named: Named = validate::envelope(body)?;
+    let callee = signature(app, default, named.signature_name.as_deref())?;
+    Ok(&app.called(callee).1.input)
+}
+
         Some(name) => {
             let unknown = || Failure::new(Code::InvalidInput, "the model has no signature of this name");
             models::endpoint(app, name).map(|endpoint| Callee { endpoint, ..default }).ok_or_else(unknown)

@@ -87,7 +87,7 @@ pub(super) fn read(app: &App, callee: Callee, body: Bytes, json_length: Option<u
         return Err(malformed(format!("`{}` is more than the body has", super::JSON_LENGTH)));
     }
     let (_, endpoint) = app.called(callee);
-    let text = validate::quote_non_finite(&body[..length]);
+    let text = validate::without_words(&body[..length], |_| Ok(&endpoint.input))?;
     let Infer { id, parameters, inputs, outputs } = validate::envelope(&text)?;
     let payloads = tensor_inputs::payloads(endpoint, given(inputs, body.slice(length..))?)?;
     let binary = parameters.unwrap_or_default().binary_data_output;
