@@ -199,6 +199,7 @@ fn tokens_must_be_signed_with_a_known_key_and_say_what_is_asked_for() {
         (json!({"nbf": now() + 120}), 401, "the token is not valid yet"),
         (json!({"iss": "them"}), 401, "the token comes from another issuer"),
         (json!({"aud": "models"}), 401, "the token is meant for another audience"),
+        (json!({"aud": "else model"}), 401, "the token is meant for another audience"),
         (json!({"scope": "unpredictable"}), 403, "the token does not allow this"),
     ] {
         let (got, head, said) = ask(&of(more));

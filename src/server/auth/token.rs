@@ -146,7 +146,6 @@ fn part<T: DeserializeOwned>(text: &str) -> Result<T, TokenError> {
 
 impl Rules {
     fn check(&self, claims: &Claims, now: f64) -> Result<(), TokenError> {
-        let has = |found: &Option<OneOrMore>, wanted: &str| found.as_ref().is_some_and(|found| found.has(wanted));
         if claims.exp + LEEWAY <= now {
             return Err(TokenError::Expired);
         }
@@ -156,11 +155,14 @@ impl Rules {
         if self.issuer.is_some() && claims.iss != self.issuer {
             return Err(TokenError::Issuer);
         }
-        if self.audience.as_deref().is_some_and(|audience| !has(&claims.aud, audience)) {
+        let is_for = |audience: &str| claims.aud.as_ref().is_some_and(|found| found.has(audience));
+        if self.audience.as_deref().is_some_and(|audience| !is_for(audience)) {
             return Err(TokenError::Audience);
         }
         // RFC 8693 calls it `scope`, a text of words; others a list, or `scp`.
-        if self.scope.as_deref().is_some_and(|scope| !has(&claims.scope, scope) && !has(&claims.scp, scope)) {
+        let allows =
+            |scope: &str| [&claims.scope, &claims.scp].into_iter().flatten().any(|found| found.has_word(scope));
+        if self.scope.as_deref().is_some_and(|scope| !allows(scope)) {
             return Err(TokenError::Scope);
         }
         Ok(())
@@ -168,11 +170,17 @@ impl Rules {
 }
 
 impl OneOrMore {
+    /// Returns whether it is the text, or has it in its list.
     fn has(&self, wanted: &str) -> bool {
         match self {
-            Self::One(text) => text == wanted || text.split(' ').any(|word| word == wanted),
+            Self::One(text) => text == wanted,
             Self::More(list) => list.iter().any(|text| text == wanted),
         }
+    }
+
+    /// Returns whether it has the text, where one may be several words.
+    fn has_word(&self, wanted: &str) -> bool {
+        matches!(self, Self::One(text) if text.split(' ').any(|word| word == wanted)) || self.has(wanted)
     }
 }
 
