@@ -264,6 +264,24 @@ fn each_of_the_two_can_be_on_alone() {
 }
 
 #[test]
+fn a_model_that_is_not_ready_is_told_by_the_code_too() {
+    let broken = "class Model:\n    def __init__(self, bundle): raise OSError('no weights')\n";
+    let text = json!({"type": "text"});
+    let launch = |protocols: &[&str]| {
+        Service::new(broken).endpoint("go", &text, &text).server("protocols", json!(protocols)).launch()
+    };
+    let server = launch(&["kserve"]);
+    assert_eq!(server.get("/v1/models/test"), (503, json!({"name": "test", "ready": false})));
+    let server = launch(&["kserve", "tensorflow"]);
+    let (status, answer) = server.get("/v1/models/test");
+    assert_eq!((status, &answer["ready"]), (503, &json!(false)));
+    assert!(answer["model_version_status"][0]["state"].is_string(), "{answer}");
+    assert_eq!(server.get("/v1/models/test/versions/1").0, 200, "only TensorFlow Serving's clients ask for this");
+    let server = launch(&["tensorflow"]);
+    assert_eq!(server.get("/v1/models/test").0, 200, "its state is in the answer");
+}
+
+#[test]
 fn short_bodies_do_not_become_long_work() {
     let server = service().start();
     let many = vec!["x"; 5000];

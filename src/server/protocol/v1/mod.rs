@@ -57,34 +57,34 @@ fn is_on(app: &App, protocol: service::Protocol) -> bool {
 fn page(app: &App, path: &str, headers: &HeaderMap) -> Response {
     let id = http::request_id(headers);
     let page = path::parse(path).and_then(|target| about(app, &target));
-    let response = page.map_or_else(|error| failure(&error, &id), |page| http::json(StatusCode::OK, &page, &id));
+    let response = page.map_or_else(|error| failure(&error, &id), |(status, page)| http::json(status, &page, &id));
     http::finish(app, response)
 }
 
-fn about(app: &App, target: &Target<'_>) -> Result<Value, Failure> {
+fn about(app: &App, target: &Target<'_>) -> Result<(StatusCode, Value), Failure> {
     let callee = find(app, target)?;
     match target.verb {
-        None => {
-            let mut status = json!({});
-            let ready = models::is_ready(app, target.names_version(), callee);
-            if is_on(app, service::Protocol::Kserve) {
-                if !ready && !is_on(app, service::Protocol::Tensorflow) {
-                    return Err(Failure::new(Code::NotReady, "no worker is ready"));
-                }
-                status = json!({"name": target.model, "ready": ready});
-            }
-            if is_on(app, service::Protocol::Tensorflow) {
-                let asked = target.names_version().then_some(callee.pool);
-                status["model_version_status"] = signature::status(app, asked);
-            }
-            Ok(status)
-        }
+        None => Ok(status(app, target, callee)),
         Some(Verb::Metadata) if is_on(app, service::Protocol::Tensorflow) => {
-            Ok(signature::metadata(app, target.model, callee))
+            Ok((StatusCode::OK, signature::metadata(app, target.model, callee)))
         }
         Some(Verb::Metadata) => Err(Failure::new(Code::NotFound, "there is nothing at this path")),
         Some(_) => Err(Failure::new(Code::MethodNotAllowed, "this path takes POST")),
     }
+}
+
+/// Returns how a model is. KServe's clients look at the code; TensorFlow Serving's, whose server answers 200 while it loads, at
+/// the text, and they alone ask for a version.
+fn status(app: &App, target: &Target<'_>, callee: Callee) -> (StatusCode, Value) {
+    let (kserve, tensorflow) = (is_on(app, service::Protocol::Kserve), is_on(app, service::Protocol::Tensorflow));
+    let ready = models::is_ready(app, target.names_version(), callee);
+    let mut status = if kserve { json!({"name": target.model, "ready": ready}) } else { json!({}) };
+    if tensorflow {
+        let asked = target.names_version().then_some(callee.pool);
+        status["model_version_status"] = signature::status(app, asked);
+    }
+    let probed = kserve && !(tensorflow && target.names_version());
+    (if probed && !ready { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, status)
 }
 
 /// Finds the endpoint and the version of a path.
