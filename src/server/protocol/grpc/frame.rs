@@ -1,7 +1,7 @@
 //! gRPC over HTTP/2: messages in their frames, and statuses (the gRPC protocol's own specification, "gRPC over HTTP2").
 //!
 //! A message is a byte that says whether it is compressed, its length in 32 bits, big-endian, and its bytes. Compressed messages are not
-//! taken, as the answers' headers say.
+//! taken, as the refusal of one says.
 
 use std::fmt::Write as _;
 
@@ -21,6 +21,9 @@ pub(super) const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application
 pub(super) const PREFIX: usize = 5;
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+/// Where messages of failures are cut: clients take 8 KiB of trailers, and a byte may become three.
+const MAX_MESSAGE: usize = 2048;
 
 /// Takes the one message out of a body.
 pub(super) fn only(mut body: Bytes) -> Result<Bytes, Failure> {
@@ -74,12 +77,17 @@ pub(super) fn success() -> HeaderMap {
 pub(super) fn fail(failure: &Failure, id: &HeaderValue) -> Response {
     let mut response = http::typed(StatusCode::OK, Body::empty(), &MEDIA_TYPE, id);
     response.headers_mut().extend(failed(failure));
+    if failure.code == Code::UnsupportedMediaType {
+        response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     response
 }
 
 /// Returns the trailers of a failure.
 pub(super) fn failed(failure: &Failure) -> HeaderMap {
-    let message = HeaderValue::try_from(percent_encoded(&failure.sentence())).expect("percent-encoded text is ASCII");
+    let sentence = failure.sentence();
+    let start = &sentence[..sentence.floor_char_boundary(MAX_MESSAGE)];
+    let message = HeaderValue::try_from(percent_encoded(start)).expect("percent-encoded text is ASCII");
     HeaderMap::from_iter([(STATUS, HeaderValue::from(status(failure.code))), (MESSAGE, message)])
 }
 
@@ -129,5 +137,20 @@ mod tests {
     #[test]
     fn messages_of_failures_are_ascii() {
         assert_eq!(percent_encoded("50 % of ąžuolai\n"), "50 %25 of %C4%85%C5%BEuolai%0A");
+    }
+
+    #[test]
+    fn messages_of_failures_fit_the_trailers_that_clients_take() {
+        let failure = Failure::new(Code::InvalidInput, format!("x{}", "ž".repeat(9000)));
+        let message = failed(&failure)[MESSAGE].to_str().unwrap().to_owned();
+        assert!(message.starts_with("x%C5%BE") && message.ends_with("%C5%BE") && message.len() < 7000, "{message}");
+    }
+
+    #[test]
+    fn who_compresses_is_told_not_to() {
+        let id = HeaderValue::from_static("1");
+        let compressed = only(Bytes::from_static(b"\x01\0\0\0\0")).unwrap_err();
+        assert_eq!(fail(&compressed, &id).headers()[ACCEPT_ENCODING], "identity");
+        assert!(!fail(&Failure::new(Code::NotFound, ""), &id).headers().contains_key(ACCEPT_ENCODING));
     }
 }
