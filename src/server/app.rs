@@ -90,6 +90,7 @@ impl App {
         let versions = service.versions().count();
         limits.fit_to_open_files(versions * (workers + 1));
         check_versions(&service)?;
+        let traces = options.traces.clone().ok().flatten();
         let mut document = openapi::document(&service);
         if let Some(auth) = &auth {
             auth.describe(&mut document);
@@ -106,7 +107,7 @@ impl App {
             bodies: Bodies::new(options.pending_bytes.max(max_body(&service))),
             auth: auth.map(Arc::new),
             origins: options.origins.clone(),
-            tracer: options.traces.clone().map(|settings| Arc::new(Tracer::new(settings, &service))),
+            tracer: traces.map(|settings| Arc::new(Tracer::new(settings, &service))),
             vertex: options.vertex.clone(),
             threads: threads(processors, versions * workers),
             service,

@@ -138,6 +138,10 @@ fn run(options: &Options) -> Result<(), ServerError> {
         Action::Healthcheck => healthcheck::ask(options),
         Action::Serve => {
             log::start(options.level);
+            if let Err(error) = &options.traces {
+                let reason = error.to_string();
+                log::line(Level::Warn, "no traces are sent: a setting is not supported", json!({"reason": reason}));
+            }
             init::prepare()?;
             let tls = options.tls.clone().map(Reloaded::new).transpose()?.map(Arc::new);
             let app = Arc::new(App::new(read_service(options)?, options, Auth::new(&options.auth)?)?);

@@ -87,8 +87,8 @@ pub struct Options {
     pub tls: Option<tls::Files>,
     /// Which web pages may call from a browser.
     pub origins: Option<Origins>,
-    /// Where traces are sent.
-    pub traces: Option<trace::settings::Settings>,
+    /// Where traces are sent, or why none are: nobody's model stops for that.
+    pub traces: Result<Option<trace::settings::Settings>, OptionsError>,
 }
 
 /// The paths that Vertex AI's environment names.
@@ -104,7 +104,7 @@ pub struct VertexRoutes {
 pub struct Environment<'a>(pub &'a dyn Fn(&str) -> Option<String>);
 
 /// The program was called wrongly.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// An argument that is not known.
     #[error("`{0}` is not an argument of mlpack-server; see `--help`")]
@@ -185,7 +185,7 @@ impl Options {
             auth: auth::Settings::read(&environment)?,
             tls: tls::Files::from_environment(&environment)?,
             origins: Origins::read(&environment)?,
-            traces: trace::settings::Settings::read(&environment)?,
+            traces: trace::settings::Settings::read(&environment),
         };
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {

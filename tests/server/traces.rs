@@ -172,6 +172,22 @@ fn spans_go_over_tls_to_a_collector_that_is_trusted() {
 }
 
 #[test]
+fn settings_that_are_not_supported_cost_the_traces_alone() {
+    let data = table(&[column("x", "integer", json!({}))]);
+    for (name, value) in [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER", "xray")] {
+        let server = Service::new(CODE)
+            .endpoint("predict", &data, &data)
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+            .env(name, value)
+            .start();
+        assert_eq!(server.post("/predict", &json!({"rows": [{"x": 1}]})).0, 200);
+        let log = server.stop();
+        let said = log.lines().find(|line| line.contains("no traces are sent")).unwrap();
+        assert!(said.contains(name) && said.contains(value) && said.contains("\"warn\""), "{said}");
+    }
+}
+
+#[test]
 fn a_collector_that_is_away_holds_up_nobody() {
     let data = table(&[column("x", "integer", json!({}))]);
     let server = Service::new(CODE)

@@ -76,11 +76,7 @@ pub struct Tracer {
 impl Tracer {
     /// Returns a tracer that has nothing to send yet.
     pub fn new(settings: Settings, service: &Service) -> Self {
-        let name = settings.service.clone().unwrap_or_else(|| service.name.clone());
-        let mut resource =
-            vec![("service.name".to_owned(), name), ("service.version".to_owned(), service.latest.version.clone())];
-        let other = |(key, _): &&(String, String)| key != "service.name" && key != "service.version";
-        resource.extend(settings.resource.iter().filter(other).cloned());
+        let resource = settings.describe(&service.name, &service.latest.version);
         Self {
             settings,
             resource,

@@ -19,7 +19,7 @@ pub struct Settings {
     pub timeout: Duration,
     /// The service's name, where it is not the model's.
     pub service: Option<String>,
-    /// What else describes this service.
+    /// What describes this service.
     pub resource: Vec<(String, String)>,
     /// Which requests are traced.
     pub sampler: Sampler,
@@ -71,6 +71,17 @@ impl Settings {
             max_waiting: environment.read("OTEL_BSP_MAX_QUEUE_SIZE")?.unwrap_or(2048),
             delay: milliseconds("OTEL_BSP_SCHEDULE_DELAY")?.unwrap_or(Duration::from_secs(5)),
         }))
+    }
+
+    /// Returns what describes a model's service: what the environment says wins.
+    pub fn describe(&self, model: &str, version: &str) -> Vec<(String, String)> {
+        const NAME: &str = "service.name";
+        const VERSION: &str = "service.version";
+        let given = |name: &str| self.resource.iter().rfind(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let name = self.service.clone().or_else(|| given(NAME)).unwrap_or_else(|| model.to_owned());
+        let version = given(VERSION).unwrap_or_else(|| version.to_owned());
+        let others = self.resource.iter().filter(|(key, _)| key != NAME && key != VERSION).cloned();
+        [(NAME.to_owned(), name), (VERSION.to_owned(), version)].into_iter().chain(others).collect()
     }
 }
 
@@ -179,6 +190,18 @@ mod tests {
         assert_eq!(settings.headers[0].1, "Basic YTpi");
         assert_eq!(settings.headers[1].0, "x-tenant");
         assert_eq!(settings.resource, [("deployment.environment".to_owned(), "test".to_owned())]);
+    }
+
+    #[test]
+    fn the_environment_names_the_service_before_the_model_does() {
+        let describe = |variables: &[(&str, &str)]| {
+            let described = read(&[&[ENDPOINT], variables].concat()).unwrap().unwrap().describe("iris", "1.0.0");
+            described.into_iter().map(|(_, value)| value).collect::<Vec<_>>()
+        };
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.version=7,region=north,service.name=shop");
+        assert_eq!(describe(&[]), ["iris", "1.0.0"]);
+        assert_eq!(describe(&[attributes]), ["shop", "7", "north"]);
+        assert_eq!(describe(&[attributes, ("OTEL_SERVICE_NAME", "desk")]), ["desk", "7", "north"]);
     }
 
     #[test]
