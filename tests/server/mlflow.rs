@@ -76,6 +76,12 @@ fn failures_have_mlflows_form() {
     {
         assert_eq!(server.post("/invocations", &body).0, 400, "{body}");
     }
+    for columns in [json!(["b", 1]), json!([1, 0]), json!([1, 2]), json!("ab"), json!([null, null])] {
+        let split = json!({"dataframe_split": {"columns": columns, "data": [[1, 2]]}});
+        let (status, answer) = server.post("/invocations", &split);
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(status == 400 && message.contains("/dataframe_split/columns must be names"), "{split}: {answer}");
+    }
     for media_type in ["text/plain", "application/json; charset=latin-1", "application/x-npy"] {
         let (status, answer) = server.post_as("/invocations", media_type, b"{}", &[]);
         assert_eq!((status, &answer["error_code"]), (415, &json!("BAD_REQUEST")), "{media_type}");

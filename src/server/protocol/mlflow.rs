@@ -189,7 +189,7 @@ fn read_json(form: &Form, body: &[u8]) -> Result<Asked, Failure> {
     };
     match (input, form) {
         (Some(Input::Split(split)), Form::Table(schema)) => {
-            let names: Option<Vec<String>> = split.columns.and_then(|names| serde_json::from_str(names.get()).ok());
+            let names = split.columns.map(|columns| names(columns.get())).transpose()?.flatten();
             let reader = TableReader::new(schema, LENIENT);
             let table = reader.rows("/dataframe_split/data", split.data.get(), names.as_deref())?;
             Ok(Asked::whole(Payload::Table(table)))
@@ -201,6 +201,21 @@ fn read_json(form: &Form, body: &[u8]) -> Result<Asked, Failure> {
         (Some(Input::Inputs(inputs)), _) => instances::inputs(form, LENIENT, "/inputs", inputs.get()),
         (None, Form::Json { .. }) => Ok(Asked::whole(validate::content(form, whole.get().to_owned().into(), "")?)),
         _ => Err(wrong_form()),
+    }
+}
+
+/// Reads the names of columns; `None` where they are the numbers from 0 that a data frame without names has.
+fn names(columns: &str) -> Result<Option<Vec<String>>, Failure> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Columns {
+        Names(Vec<String>),
+        Numbers(Vec<usize>),
+    }
+    match serde_json::from_str(columns) {
+        Ok(Columns::Names(names)) => Ok(Some(names)),
+        Ok(Columns::Numbers(numbers)) if numbers.iter().copied().eq(0..numbers.len()) => Ok(None),
+        _ => Err(invalid("/dataframe_split/columns", "must be names of columns, or the numbers from 0 in order")),
     }
 }
 
