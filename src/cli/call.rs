@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 
 use super::Terminal;
-use crate::client::{self, AnswerFormat, CallError, Caller, Form, Format, Records, Settings, Wanted, Writer};
+use crate::client::{self, AnswerFormat, CallError, Caller, Counts, Form, Format, Records, Settings, Wanted, Writer};
 use crate::error::Result;
 use crate::event::{Event, Report};
 use crate::fetch::http;
@@ -95,7 +95,7 @@ impl Call {
         let format = self.input_format(&operation.input);
         let mut records = Records::new(&name, input, format, &operation.input, self.ignore_extra)?;
         let answers = self.output_format(format, &operation.output);
-        let (rows, calls) = match &self.output {
+        let Counts { rows, calls, fallbacks } = match &self.output {
             None => {
                 let output = Box::new(BufWriter::new(io::stdout().lock()));
                 self.send(&caller, &mut records, Writer::new("standard output", output, answers, &operation.output)?)?
@@ -110,7 +110,11 @@ impl Call {
             }
         };
         terminal.report().say(format!("Called `{}`; rows: {rows}, requests: {calls}", operation.name));
-        let result = json!({"endpoint": operation.name, "rows": rows, "requests": calls, "output": self.output});
+        if fallbacks > 0 {
+            warn_of_fallbacks(terminal, fallbacks);
+        }
+        let result = json!({"endpoint": operation.name, "rows": rows, "requests": calls, "fallbacks": fallbacks,
+            "output": self.output});
         if terminal.is_json() { terminal.result("", &result) } else { Ok(()) }
     }
 
@@ -132,7 +136,7 @@ impl Call {
         Ok(Caller::new(client, operation, settings))
     }
 
-    fn send(&self, caller: &Caller, records: &mut Records<'_>, mut writer: Writer<'_>) -> Result<(u64, u64)> {
+    fn send(&self, caller: &Caller, records: &mut Records<'_>, mut writer: Writer<'_>) -> Result<Counts> {
         let counts = client::call_all(caller, records, &mut writer, self.rows as usize, self.concurrency as usize)?;
         writer.finish()?;
         Ok(counts)
@@ -186,6 +190,12 @@ impl Call {
             Form::Json | Form::Tensor { rows: false } => AnswerFormat::Lines,
         })
     }
+}
+
+fn warn_of_fallbacks(terminal: &Terminal, rows: u64) {
+    let message = format!("the endpoint's fallback stands in for the model's answer; rows: {rows}");
+    let hint = "the service had no time or no worker for them: call with less at a time, `--concurrency`";
+    terminal.report().warn(message, Some(hint.to_owned()));
 }
 
 fn extension(path: &Path) -> Option<&str> {

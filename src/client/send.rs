@@ -14,6 +14,8 @@ use super::operation::{Form, Operation};
 
 /// No service is waited for longer, whatever it says.
 const MAX_WAIT: Duration = Duration::from_mins(1);
+/// What the service marks a fallback with: an answer that stands in for one by the model, for want of time or workers.
+const FALLBACK: &str = "x-mlpack-fallback";
 /// The longest step of sleep, so that giving up is quick.
 const STEP: Duration = Duration::from_millis(100);
 
@@ -42,6 +44,14 @@ pub enum Answer {
     Value(Value),
     /// A file.
     Bytes(Vec<u8>),
+}
+
+/// An answer, and whose it is.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) answer: Answer,
+    /// How many rows got the endpoint's fallback in place of the model's answer.
+    pub(super) fallbacks: u64,
 }
 
 /// How calls are made.
@@ -108,14 +118,14 @@ impl Caller {
     }
 
     /// Sends a batch, and again while the service is busy.
-    pub fn call(&self, batch: &Batch) -> Result<Answer, CallError> {
+    pub(super) fn call(&self, batch: &Batch) -> Result<Answered, CallError> {
         let rows = rows(batch);
         let (content, media_type) = batch.body.encode();
         let mut wait = Duration::from_millis(200);
         for left in (0..=self.settings.retries).rev() {
             let answer = self.send(content.clone(), media_type);
             let asked = match &answer {
-                Ok(response) if matches!(response.status().as_u16(), 429 | 502 | 503) => retry_after(response),
+                Ok(response) if is_busy(response) => retry_after(response),
                 Err(error) if !error.is_timeout() => None,
                 _ => return self.read(answer, rows, batch),
             };
@@ -150,19 +160,21 @@ impl Caller {
         Ok(())
     }
 
-    fn read(&self, answer: reqwest::Result<Response>, rows: String, batch: &Batch) -> Result<Answer, CallError> {
+    fn read(&self, answer: reqwest::Result<Response>, rows: String, batch: &Batch) -> Result<Answered, CallError> {
+        let fallbacks = answer.as_ref().map_or(0, |response| if is_fallback(response) { batch.body.rows() } else { 0 });
         let content = answer.and_then(|response| Ok((response.status().as_u16(), response.bytes()?)));
-        let (status, content) = match content {
-            Ok(answered) => answered,
-            Err(source) => return Err(CallError::Transport { rows, source: source.without_url() }),
-        };
-        if status != 200 {
-            return Err(refused(status, &content, rows, batch.first));
+        match content {
+            Ok((200, content)) => Ok(Answered { answer: self.parse(&content, rows)?, fallbacks }),
+            Ok((status, content)) => Err(refused(status, &content, rows, batch.first)),
+            Err(source) => Err(CallError::Transport { rows, source: source.without_url() }),
         }
+    }
+
+    fn parse(&self, content: &[u8], rows: String) -> Result<Answer, CallError> {
         if self.operation.output == Form::Binary {
-            return Ok(Answer::Bytes(content.into()));
+            return Ok(Answer::Bytes(content.to_vec()));
         }
-        let Ok(mut value) = serde_json::from_slice::<Value>(&content) else { return Err(CallError::Answer { rows }) };
+        let Ok(mut value) = serde_json::from_slice::<Value>(content) else { return Err(CallError::Answer { rows }) };
         let key = match self.operation.output {
             Form::Table(_) => "rows",
             Form::Tensor { rows: true } => "tensor",
@@ -196,6 +208,15 @@ fn rows(batch: &Batch) -> String {
         1 => batch.first.to_string(),
         count => format!("{} to {}", batch.first, batch.first + count - 1),
     }
+}
+
+/// Whether the service may answer when it is asked again.
+fn is_busy(response: &Response) -> bool {
+    matches!(response.status().as_u16(), 429 | 502 | 503) || is_fallback(response)
+}
+
+fn is_fallback(response: &Response) -> bool {
+    response.headers().contains_key(FALLBACK)
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {

@@ -107,7 +107,10 @@ fn the_result_can_be_read_by_programs() {
     fs::write(folder.join("rows.csv"), "name,age,day\na,1,\n").unwrap();
     let output = call(&server, &folder, &["-e", "grow", "-i", "rows.csv", "-o", "out.json", "--json"]);
     let last: Value = serde_json::from_str(output.stdout.lines().last().unwrap()).unwrap();
-    assert_eq!(last["result"], json!({"endpoint": "grow", "rows": 1, "requests": 1, "output": "out.json"}));
+    assert_eq!(
+        last["result"],
+        json!({"endpoint": "grow", "rows": 1, "requests": 1, "fallbacks": 0, "output": "out.json"})
+    );
     let answers: Value = serde_json::from_str(&fs::read_to_string(folder.join("out.json")).unwrap()).unwrap();
     assert_eq!(answers, json!([{"name": "a", "next": 2, "day": null}]));
     call(&server, &folder, &["-e", "grow", "-i", "rows.csv", "--json"]).expect_error(2, &["give `--output`"]);
