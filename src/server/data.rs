@@ -224,6 +224,15 @@ impl Column {
 }
 
 impl Tensor {
+    /// Returns whether JSON has a form for every element: it has none for NaN and infinities.
+    pub fn is_finite(&self) -> bool {
+        match self.dtype {
+            Dtype::Float32 => self.data.as_chunks().0.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite()),
+            Dtype::Float64 => self.data.as_chunks().0.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite()),
+            _ => true,
+        }
+    }
+
     fn split(self, counts: &[usize]) -> Vec<Self> {
         let row = self.shape[1..].iter().product::<usize>() * size(self.dtype);
         let mut rest = self.data.as_slice();

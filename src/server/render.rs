@@ -1,4 +1,5 @@
-//! Writes results as JSON. What arrives here has been checked; writing cannot fail.
+//! Writes results as JSON. What arrives here has been checked; writing cannot fail. Numbers of tensors that JSON does not have
+//! become the bare words `NaN`, `Infinity` and `-Infinity`: protocols that do not have them look first.
 
 use std::io::Write;
 
@@ -122,7 +123,7 @@ fn nested<'a>(out: &mut Vec<u8>, dtype: Dtype, shape: &[usize], elements: &mut i
 fn element(out: &mut Vec<u8>, dtype: Dtype, bytes: &[u8]) {
     macro_rules! write_as {
         ($type:ty) => {
-            scalar(out, <$type>::from_le_bytes(bytes.try_into().expect("elements have their type's size")))
+            scalar(out, <$type>::from_le_bytes(array(bytes)))
         };
     }
     match dtype {
@@ -135,8 +136,24 @@ fn element(out: &mut Vec<u8>, dtype: Dtype, bytes: &[u8]) {
         Dtype::Uint16 => write_as!(u16),
         Dtype::Uint32 => write_as!(u32),
         Dtype::Uint64 => write_as!(u64),
+        Dtype::Float32 if let Some(word) = word(f32::from_le_bytes(array(bytes)).into()) => out.extend(word),
+        Dtype::Float64 if let Some(word) = word(f64::from_le_bytes(array(bytes))) => out.extend(word),
         Dtype::Float32 => write_as!(f32),
         Dtype::Float64 => write_as!(f64),
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.try_into().expect("elements have their type's size")
+}
+
+/// Returns what Python and TensorFlow Serving write for a number that JSON does not have.
+fn word(number: f64) -> Option<&'static [u8]> {
+    match number {
+        f64::INFINITY => Some(b"Infinity"),
+        f64::NEG_INFINITY => Some(b"-Infinity"),
+        number if number.is_nan() => Some(b"NaN"),
+        _ => None,
     }
 }
 

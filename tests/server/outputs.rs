@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Service, column, table};
+use crate::support::{Server, Service, column, table};
 
 #[test]
 fn a_missing_value_is_no_value_of_a_column_that_must_have_one() {
@@ -66,6 +66,43 @@ class Model:
     }
     let (status, answer) = server.post("/small", &json!([0.5]));
     assert_eq!((status, &answer["error"]["code"]), (500, &json!("invalid_output")), "{answer}");
+}
+
+#[test]
+fn numbers_that_json_lacks_are_written_where_a_protocol_has_them() {
+    let code = "
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, x): return [float('nan'), float('inf'), float('-inf'), 0.5]
+";
+    let tensor = json!({"type": "tensor", "dtype": "float32", "shape": [null]});
+    let start = |protocols: &[&str]| {
+        Service::new(code).endpoint("predict", &tensor, &tensor).server("protocols", json!(protocols)).start()
+    };
+    let server = start(&["kserve", "tensorflow", "mlflow", "seldon", "v2"]);
+    let post = |server: &Server, path: &str, body: Value| {
+        let (status, _, answer) = server.exchange("POST", path, "application/json", body.to_string().as_bytes(), &[]);
+        (status, answer)
+    };
+    let instances = json!({"instances": [1, 2, 3, 4]});
+    let words = (200, b"{\"predictions\":[NaN,Infinity,-Infinity,0.5]}".to_vec());
+    assert_eq!(post(&server, "/invocations", instances.clone()), words);
+    let input = json!({"name": "x", "datatype": "FP32", "shape": [1], "data": [1]});
+    let bytes = json!({"inputs": [input], "parameters": {"binary_data_output": true}});
+    let (status, answer) = post(&server, "/v2/models/test/infer", bytes);
+    let elements = [f32::INFINITY, f32::NEG_INFINITY, 0.5].map(f32::to_le_bytes).concat();
+    assert!(status == 200 && answer.ends_with(&elements), "{status} {answer:?}");
+    for (path, body) in [
+        ("/predict", json!({"tensor": [1]})),
+        ("/v2/models/test/infer", json!({"inputs": [input]})),
+        ("/v1/models/test:predict", instances.clone()),
+        ("/api/v1.0/predictions", json!({"data": {"ndarray": [1]}})),
+    ] {
+        let (status, answer) = post(&server, path, body);
+        assert!(status == 500 && serde_json::from_slice::<Value>(&answer).is_ok(), "{path}: {status}");
+        assert!(String::from_utf8_lossy(&answer).contains("not finite"), "{path}");
+    }
+    assert_eq!(post(&start(&["tensorflow"]), "/v1/models/test:predict", instances), words);
 }
 
 /// R takes only short names for variables, and the header that loads a service may be long.

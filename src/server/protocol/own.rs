@@ -20,7 +20,7 @@ use axum::response::Response;
 use axum::routing::post;
 use bytes::Bytes;
 
-use super::{Protocol, csv, models, multipart};
+use super::{Protocol, csv, models, multipart, tensors};
 use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form};
 use crate::server::data::Payload;
@@ -106,7 +106,10 @@ async fn call(app: &App, exchange: &mut Exchange, callee: Callee) -> Result<Resp
     let read = move |app: &App, body| read(app, callee, body, content_type.as_deref(), style);
     let (results, style) = exchange.call(read).await?;
     let fallback = exchange.fallback();
-    exchange.reply(results, move |endpoint, results| write(endpoint, results, style, fallback)).await
+    let write = move |endpoint: &Endpoint, results: Vec<Payload>| {
+        tensors::check_finite(&results).map(|()| write(endpoint, results, style, fallback))
+    };
+    exchange.reply(results, write).await
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::instances::{self, DIALECT, invalid};
-use super::{Protocol, models};
+use super::{Protocol, models, tensors};
 use crate::server::app::{App, Callee};
 use crate::server::contract::{Endpoint, Form, Schema};
 use crate::server::data::{Payload, Table};
@@ -192,7 +192,8 @@ fn flat_table(
     table.finish_columns()
 }
 
-fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Reply {
+fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Result<Reply, Failure> {
+    tensors::check_finite(&results)?;
     let mut out = format!("{{\"meta\":{},", style.meta).into_bytes();
     match (&endpoint.output, &results[0]) {
         (Form::Table(schema), Payload::Table(table)) => {
@@ -222,7 +223,7 @@ fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Reply {
         }
     }
     out.push(b'}');
-    Reply::json(out)
+    Ok(Reply::json(out))
 }
 
 /// Accepts feedback on an earlier answer. Models here do not learn; it is counted.

@@ -139,6 +139,11 @@ impl Produced<'_> {
         }
     }
 
+    /// Returns whether JSON has a form for every element.
+    pub(super) fn is_finite(&self) -> bool {
+        !matches!(self.elements, Elements::Tensor(tensor) if !tensor.is_finite())
+    }
+
     /// Returns whether elements are base64 in JSON.
     pub(super) fn is_base64(&self) -> bool {
         matches!(self.elements, Elements::Contents(Form::Binary { .. }, _))

@@ -2,6 +2,8 @@
 //! one tensor.
 
 use crate::server::contract::Form;
+use crate::server::data::Payload;
+use crate::server::failure::{Code, Failure};
 use crate::service::{ColumnType, Dtype};
 
 /// A tensor that an endpoint takes or gives.
@@ -56,6 +58,20 @@ pub(super) fn kind(column: ColumnType) -> Kind {
         ColumnType::Boolean => Kind::Element(Dtype::Bool),
         ColumnType::String | ColumnType::Category | ColumnType::Date | ColumnType::Datetime => Kind::Bytes,
     }
+}
+
+/// Makes sure that JSON has a form for all results.
+pub(super) fn check_finite(results: &[Payload]) -> Result<(), Failure> {
+    let finite = |result: &Payload| !matches!(result, Payload::Tensor(tensor) if !tensor.is_finite());
+    if results.iter().all(finite) { Ok(()) } else { Err(not_finite()) }
+}
+
+/// Returns the failure of a tensor that JSON has no form for.
+pub(super) fn not_finite() -> Failure {
+    Failure::new(
+        Code::InvalidOutput,
+        "the model gave a tensor with numbers that are not finite, which JSON does not have",
+    )
 }
 
 const DATATYPES: [(&str, Kind); 12] = [

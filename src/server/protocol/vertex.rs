@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::Protocol;
 use super::instances::{self, DIALECT, Rows};
-use super::models;
+use super::{models, tensors};
 use crate::server::app::App;
 use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
@@ -81,9 +81,10 @@ fn read(app: &App, body: Bytes) -> Result<Call<bool>, Failure> {
     Ok(Call { callee, payloads: asked.payloads, style: asked.each })
 }
 
-fn write(endpoint: &Endpoint, results: Vec<Payload>, each: bool) -> Reply {
+fn write(endpoint: &Endpoint, results: Vec<Payload>, each: bool) -> Result<Reply, Failure> {
+    tensors::check_finite(&results)?;
     let mut out = b"{\"predictions\":".to_vec();
     instances::write_predictions(&mut out, &endpoint.output, &results, each, Rows::Bare);
     out.push(b'}');
-    Reply::json(out)
+    Ok(Reply::json(out))
 }

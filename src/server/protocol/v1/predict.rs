@@ -10,8 +10,9 @@ use crate::server::data::Payload;
 use crate::server::exchange::{Call, Reply};
 use crate::server::failure::{Code, Failure};
 use crate::server::protocol::instances::{self, DIALECT, Rows};
-use crate::server::protocol::models;
+use crate::server::protocol::{models, tensors};
 use crate::server::validate;
+use crate::service;
 
 /// The signature that stands for none in particular.
 const DEFAULT_SIGNATURE: &str = "serving_default";
@@ -21,6 +22,8 @@ const DEFAULT_SIGNATURE: &str = "serving_default";
 pub(super) struct Style {
     member: Member,
     each: bool,
+    /// Whether the answer must be JSON: TensorFlow Serving's clients alone read `NaN`.
+    strict: bool,
 }
 
 /// The answer's one member.
@@ -54,7 +57,8 @@ pub(super) fn read(app: &App, callee: Callee, by_column: bool, body: Bytes) -> R
         (None, Some(rows)) => (instances::instances(form, DIALECT, "/inputs", rows.get())?, Member::Predictions),
         _ => return Err(instances::invalid("", "must have `instances` or `inputs`, one of the two")),
     };
-    Ok(Call { callee, payloads: asked.payloads, style: Style { member, each: asked.each } })
+    let strict = super::is_on(app, service::Protocol::Kserve);
+    Ok(Call { callee, payloads: asked.payloads, style: Style { member, each: asked.each, strict } })
 }
 
 /// Reads a request for an explanation, which has the form of a prediction's.
@@ -64,10 +68,6 @@ pub(super) fn read_explain(app: &App, callee: Callee, body: Bytes) -> Result<Cal
     Ok(call)
 }
 
-/// Finds the endpoint that a signature names.
-pub(super) fn signature(app: &App, default: Callee, name: Option<&str>) -> Result<Callee, Failure> {
-    match name {
-        None | Some("" | DEFAULT_SIGNATURE) => Ok(default),
 /// Returns what the endpoint takes that a body's signature names.
 pub(super) fn input<'a>(app: &'a App, default: Callee, body: &[u8]) -> Result<&'a Form, Failure> {
     #[derive(Deserialize)]
@@ -79,6 +79,10 @@ pub(super) fn input<'a>(app: &'a App, default: Callee, body: &[u8]) -> Result<&'
     Ok(&app.called(callee).1.input)
 }
 
+/// Finds the endpoint that a signature names.
+pub(super) fn signature(app: &App, default: Callee, name: Option<&str>) -> Result<Callee, Failure> {
+    match name {
+        None | Some("" | DEFAULT_SIGNATURE) => Ok(default),
         Some(name) => {
             let unknown = || Failure::new(Code::InvalidInput, "the model has no signature of this name");
             models::endpoint(app, name).map(|endpoint| Callee { endpoint, ..default }).ok_or_else(unknown)
@@ -86,7 +90,10 @@ pub(super) fn input<'a>(app: &'a App, default: Callee, body: &[u8]) -> Result<&'
     }
 }
 
-pub(super) fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Reply {
+pub(super) fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) -> Result<Reply, Failure> {
+    if style.strict {
+        tensors::check_finite(&results)?;
+    }
     let mut out = match style.member {
         Member::Predictions => b"{\"predictions\":".to_vec(),
         Member::Outputs => b"{\"outputs\":".to_vec(),
@@ -97,5 +104,5 @@ pub(super) fn write(endpoint: &Endpoint, results: Vec<Payload>, style: Style) ->
         _ => instances::write_predictions(&mut out, &endpoint.output, &results, style.each, Rows::Bare),
     }
     out.push(b'}');
-    Reply::json(out)
+    Ok(Reply::json(out))
 }

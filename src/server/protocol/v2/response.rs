@@ -7,6 +7,7 @@ use super::request::Style;
 use crate::server::contract::Endpoint;
 use crate::server::data::Payload;
 use crate::server::exchange::Reply;
+use crate::server::failure::Failure;
 use crate::server::protocol::tensor_outputs::{self, Produced};
 use crate::server::protocol::tensors;
 use crate::server::render;
@@ -18,7 +19,12 @@ pub(super) struct Model {
 }
 
 /// Writes the results of all calls that the request took.
-pub(super) fn write(endpoint: &Endpoint, results: &[Payload], style: &Style, model: &Model) -> Reply {
+pub(super) fn write(endpoint: &Endpoint, results: &[Payload], style: &Style, model: &Model) -> Result<Reply, Failure> {
+    let outputs = tensor_outputs::produce(endpoint, results, &style.outputs);
+    let is_binary = |output: &Produced<'_>| output.binary.unwrap_or(style.binary);
+    if outputs.iter().any(|output| !is_binary(output) && !output.is_finite()) {
+        return Err(tensors::not_finite());
+    }
     let mut head = json!({"model_name": model.name, "model_version": model.version});
     if let Some(id) = &style.id {
         head["id"] = json!(id);
@@ -27,21 +33,20 @@ pub(super) fn write(endpoint: &Endpoint, results: &[Payload], style: &Style, mod
     text.pop();
     text.extend_from_slice(b",\"outputs\":");
     let mut blobs = Vec::new();
-    let outputs = tensor_outputs::produce(endpoint, results, &style.outputs);
     render::list(&mut text, *b"[]", outputs.iter(), |text, output| {
-        write_output(text, &mut blobs, output, output.binary.unwrap_or(style.binary));
+        write_output(text, &mut blobs, output, is_binary(output));
     });
     text.push(b'}');
     if blobs.is_empty() {
-        return Reply::json(text);
+        return Ok(Reply::json(text));
     }
     let length = HeaderValue::from(text.len());
     text.append(&mut blobs);
-    Reply {
+    Ok(Reply {
         content: text.into(),
         media_type: HeaderValue::from_static("application/octet-stream"),
         header: Some((HeaderName::from_static(super::JSON_LENGTH), length)),
-    }
+    })
 }
 
 fn write_output(text: &mut Vec<u8>, blobs: &mut Vec<u8>, output: &Produced<'_>, binary: bool) {
