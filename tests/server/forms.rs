@@ -217,6 +217,12 @@ fn vetivers_clients_find_their_paths() {
     assert_eq!(server.post("/predict", &rows), (200, json!([{".pred": 1.5}, {".pred": 2.0}])));
     assert_eq!(server.get("/ping"), (200, json!({"ping": "pong", "status": "online"})));
     assert_eq!(server.get("/metadata").1["version"], "1");
+    assert_eq!(server.post("/predict", &json!([{"x": "no"}])).1["error"]["code"], "invalid_input");
+    let metrics = String::from_utf8(server.exchange("GET", "/metrics", "", b"", &[]).2).unwrap();
+    for code in ["ok", "invalid_input"] {
+        let counted = |line: &str| line.contains("protocol=\"vetiver\"") && line.contains(code) && line.ends_with(" 1");
+        assert!(metrics.lines().any(counted), "{code}: {metrics}");
+    }
     let server = Service::new(code).endpoint("score", &input, &output).server("protocols", json!(["mlflow"])).start();
     assert_eq!((server.get("/metadata").0, server.post("/predict", &rows).0), (404, 404));
 }

@@ -62,14 +62,14 @@ impl Protocol for Own {
         let versions = Arc::clone(app);
         let versioned = async move |Path((version, name)): Path<(String, String)>, request: Request| {
             let callee = find(&versions, &version, &name);
-            answer(&versions, callee, request).await
+            answer(&versions, &http::OWN, callee, request).await
         };
         let router = Router::new().route("/v/{version}/{endpoint}", post(versioned));
         app.endpoints.iter().enumerate().fold(router, |router, (endpoint, contract)| {
             let app = Arc::clone(app);
             let handler = async move |request: Request| {
                 let callee = Callee { pool: app.choose(), endpoint };
-                answer(&app, Ok(callee), request).await
+                answer(&app, &http::OWN, Ok(callee), request).await
             };
             router.route(&format!("/{}", contract.name), post(handler))
         })
@@ -88,8 +88,13 @@ fn find(app: &App, version: &str, name: &str) -> Result<Callee, Failure> {
 }
 
 /// Answers a request for an endpoint, if it was found.
-pub(super) async fn answer(app: &Arc<App>, callee: Result<Callee, Failure>, request: Request) -> Response {
-    let mut exchange = Exchange::new(app, &http::OWN, request);
+pub(super) async fn answer(
+    app: &Arc<App>,
+    speaker: &'static Speaker,
+    callee: Result<Callee, Failure>,
+    request: Request,
+) -> Response {
+    let mut exchange = Exchange::new(app, speaker, request);
     exchange.callee = callee.as_ref().ok().copied();
     let answer = match callee {
         Ok(callee) => call(app, &mut exchange, callee).await,

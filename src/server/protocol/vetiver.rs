@@ -1,7 +1,7 @@
 //! vetiver's model APIs, in R and Python: `POST /predict` with a bare list of rows, `/ping`, `/metadata`.
 //!
-//! `/predict` is the server's own route by another name, since that takes bare lists and answers them alike. An endpoint of the
-//! service keeps its path, and MLflow its `/ping`.
+//! `/predict` is the server's own route by another name, since that takes bare lists and answers them alike; its requests are
+//! counted apart. An endpoint of the service keeps its path, and MLflow its `/ping`.
 
 use std::sync::Arc;
 
@@ -15,19 +15,23 @@ use serde_json::json;
 use super::{Protocol, models, own};
 use crate::server::app::App;
 use crate::server::exchange::Speaker;
+use crate::server::failure::Failure;
 use crate::server::http;
 use crate::service;
 
 /// See the module.
 pub(super) struct Vetiver;
 
+static SPEAKER: Speaker = Speaker { protocol: Some(service::Protocol::Vetiver), failure };
+
 impl Protocol for Vetiver {
     fn routes(&self, app: &Arc<App>) -> Router {
         let mut routes = Router::new();
         if models::endpoint(app, "predict").is_none() {
             let app = Arc::clone(app);
-            let handler =
-                async move |request: Request| own::answer(&app, Ok(models::default_callee(&app)), request).await;
+            let handler = async move |request: Request| {
+                own::answer(&app, &SPEAKER, Ok(models::default_callee(&app)), request).await
+            };
             routes = routes.route("/predict", post(handler));
         }
         if models::endpoint(app, "metadata").is_none() {
@@ -44,8 +48,12 @@ impl Protocol for Vetiver {
     }
 
     fn speaker(&self) -> &'static Speaker {
-        &http::OWN
+        &SPEAKER
     }
+}
+
+fn failure(failure: &Failure, id: &HeaderValue) -> Response {
+    (http::OWN.failure)(failure, id)
 }
 
 fn metadata(app: &App, id: &HeaderValue) -> Response {
