@@ -2,8 +2,9 @@
 //! goes first.
 //!
 //! A request is remembered as a whole, not by row: where inputs come back they come back as they were, one row at a time, and
-//! nothing has to be taken apart and put together again. Inputs are compared by their checked values, so that it does not
-//! matter in which protocol, order of columns or notation they came. Each version of the model has caches of its own.
+//! nothing has to be taken apart and put together again. Tables and tensors are compared by their checked values, so that it
+//! does not matter in which protocol, order of columns or notation they came; JSON, texts and files by their bytes, so that
+//! another space in JSON makes another input. Each version of the model has caches of its own.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
