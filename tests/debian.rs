@@ -303,6 +303,8 @@ fn an_index_must_be_what_the_release_file_says() {
 
 #[test]
 fn no_more_than_the_signed_size_is_decompressed() {
+    // An index that no other release has: what was verified for one serves all. Reading ends with the first byte too many.
+    let packages = stanza("alone", "", DEB);
     refuses(
         |demo| {
             let text = demo.prepare(&Release::new("demo"));
@@ -314,7 +316,7 @@ fn no_more_than_the_signed_size_is_decompressed() {
             let signed = demo.sign(&text.replace(old, &new), HashAlgorithm::Sha512);
             demo.put(&in_release("demo"), signed.as_bytes());
         },
-        "`main/binary-amd64/Packages.xz` of demo is not what was expected: 1 bytes",
+        &format!("`main/binary-amd64/Packages.xz` of demo is not what was expected: {} bytes", packages.len() + 1),
     );
 }
 
