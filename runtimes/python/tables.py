@@ -190,6 +190,9 @@ def write_column(column, values):
     if not nullable and libraries.numpy is not None and isinstance(source, libraries.numpy.dtype):
         if (kind == "number" and source.kind in "fiu") or (kind == "integer" and source.kind == "i"):
             return libraries.numpy.asarray(values).astype("<" + FORMATS[kind], copy=False).tobytes()
+    if getattr(source, "kind", "") == "M" and isinstance(source, libraries.numpy.dtype):
+        # In microseconds it becomes datetimes and None; in nanoseconds, integers.
+        values = libraries.numpy.asarray(values).astype("datetime64[us]")
     values = values.tolist() if hasattr(values, "tolist") else list(values)
     marks = b""
     try:

@@ -68,6 +68,28 @@ class Model:
     assert_eq!((status, &answer["error"]["code"]), (500, &json!("invalid_output")), "{answer}");
 }
 
+/// With numpy, where Python has it: its times are whole nanoseconds.
+#[test]
+fn a_time_that_is_missing_is_none() {
+    let code = "
+from datetime import datetime
+try:
+    from numpy import array
+    made = lambda texts: array(texts, dtype='datetime64[ns]')
+except ImportError:
+    made = lambda texts: [None if text == 'NaT' else datetime.fromisoformat(text) for text in texts]
+class Model:
+    def __init__(self, bundle): pass
+    def predict(self, rows): return {'t': made(['2026-01-02T03:04:05.000001', 'NaT']), 'd': made(['2026-01-02', 'NaT'])}
+";
+    let columns = [("t", "datetime"), ("d", "date")].map(|(name, kind)| column(name, kind, json!({"nullable": true})));
+    let server =
+        Service::new(code).endpoint("predict", &table(&[column("x", "number", json!({}))]), &table(&columns)).start();
+    let rows = json!({"rows": [{"x": 1}, {"x": 2}]});
+    let expected = json!({"rows": [{"t": "2026-01-02T03:04:05.000001Z", "d": "2026-01-02"}, {"t": null, "d": null}]});
+    assert_eq!(server.post("/predict", &rows), (200, expected));
+}
+
 #[test]
 fn numbers_that_json_lacks_are_written_where_a_protocol_has_them() {
     let code = "
