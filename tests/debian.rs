@@ -307,7 +307,7 @@ fn no_more_than_the_signed_size_is_decompressed() {
     let packages = stanza("alone", "", DEB);
     refuses(
         |demo| {
-            let text = demo.prepare(&Release::new("demo"));
+            let text = demo.prepare(&Release { packages: &packages, ..Release::new("demo") });
             let bomb = xz(&vec![b'\n'; 64 << 20]);
             let digest = Digest::of(&bomb).hex();
             demo.put(&format!("{INDEX}/{digest}"), &bomb);

@@ -116,6 +116,15 @@ impl Serve {
     }
 }
 
+/// Reads `NAME=VALUE`, or `NAME` for a variable that is set here.
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, value.to_owned()),
+        None => (text, std::env::var(text).map_err(|_| format!("`{text}` is not set here: write `{text}=VALUE`"))?),
+    };
+    if name.is_empty() { Err("write `NAME=VALUE`".to_owned()) } else { Ok((name.to_owned(), value)) }
+}
+
 /// Whether a name that no file has was meant as a manifest's.
 fn is_manifest_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")

@@ -1,5 +1,7 @@
 //! What operators see: metrics and the access log.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use crate::support::{Service, column, table};
@@ -155,4 +157,26 @@ fn a_connection_with_an_unread_body_is_said_to_close() {
     assert_closes("/nothing", "application/json");
     assert_closes("/predict", "text/csv");
     assert_closes("/predict", "application/json");
+}
+
+#[test]
+fn an_answer_that_takes_long_to_check_holds_up_no_small_request() {
+    let value = json!({"type": "json", "schema": {"type": "array", "items": {"type": "number"}}});
+    let code = "class Model:\n    def __init__(self, bundle): pass\n    def echo(self, value): return value\n";
+    let server = Service::new(code).endpoint("echo", &value, &value).start();
+    let body = format!("[{}0.5]", "0.5,".repeat(1 << 20));
+    let (took, pauses) = std::thread::scope(|scope| {
+        let start = Instant::now();
+        let large = scope
+            .spawn(|| assert_eq!(server.exchange("POST", "/echo", "application/json", body.as_bytes(), &[]).0, 200));
+        let mut pauses = Vec::new();
+        while !large.is_finished() {
+            let before = Instant::now();
+            assert_eq!(server.get("/livez").0, 200);
+            pauses.push(before.elapsed());
+        }
+        (start.elapsed(), pauses)
+    });
+    let longest = pauses.into_iter().max().unwrap();
+    assert!(longest < took / 4, "{longest:?} of {took:?}");
 }
