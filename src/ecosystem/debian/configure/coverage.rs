@@ -14,6 +14,9 @@ use crate::platform::Platform;
 /// The scripts that run on a first installation. What `config` asks is answered with the defaults.
 const SCRIPTS: [&str; 2] = ["preinst", "postinst"];
 
+/// The programs whose calls are emulated from the line, where they are understood.
+const EMULATED: [&str; 6] = ["update-alternatives", "adduser", "addgroup", "useradd", "groupadd", "odbcinst"];
+
 /// Adds a warning for each script with lines that nothing stands for.
 pub(super) fn check(installed: &Installed<'_>, platform: Platform, configured: &mut Configured) {
     for (package, unpacked) in installed.packages() {
@@ -102,14 +105,12 @@ fn is_known(line: &Line, variables: &Variables, functions: &BTreeSet<&str>) -> b
     if line.helper.as_deref().is_some_and(|helper| TABLE.knows_section(helper)) {
         return true;
     }
-    if alternatives::is_understood(line, variables)
+    let is_understood = alternatives::is_understood(line, variables)
         || accounts::is_understood(line, variables)
-        || odbc::is_understood(line)
-    {
-        return true;
-    }
+        || odbc::is_understood(line);
     let text = function(&line.text).map_or(&*line.text, |(_, body)| body);
-    shell::commands(text).iter().all(|command| is_harmless(command, functions))
+    let is_emulated = |command: &[String]| is_understood && EMULATED.contains(&program(command).unwrap_or_default());
+    shell::commands(text).iter().all(|command| is_emulated(command) || is_harmless(command, functions))
 }
 
 fn is_harmless(command: &[String], functions: &BTreeSet<&str>) -> bool {
@@ -119,11 +120,15 @@ fn is_harmless(command: &[String], functions: &BTreeSet<&str>) -> bool {
     if TABLE.knows_fragment(&command.join(" ")) {
         return true;
     }
-    // Assignments come first; `a=$(…)` reads.
-    let Some(name) = command.iter().find(|word| !is_assignment(word)) else { return true };
-    let arguments = command.iter().skip_while(|word| *word != name).skip(1).map(String::as_str).collect::<Vec<_>>();
-    let name = name.rsplit('/').next().unwrap_or(name);
-    functions.contains(name) || TABLE.knows_command(name) && !changes_files(name, &arguments)
+    // `a=$(…)` reads.
+    let Some(name) = program(command) else { return true };
+    let arguments = command.iter().skip_while(|word| is_assignment(word)).skip(1).map(String::as_str);
+    functions.contains(name) || TABLE.knows_command(name) && !changes_files(name, &arguments.collect::<Vec<_>>())
+}
+
+/// Returns the name of the program that a command runs, after the assignments that come first.
+fn program(command: &[String]) -> Option<&str> {
+    command.iter().find(|word| !is_assignment(word))?.rsplit('/').next()
 }
 
 /// Whether a command that only reads changes files when it is called like this.
@@ -205,6 +210,7 @@ mod tests {
             "find /var/lib/x -exec chmod 4755 {} +",
             "echo /etc/x | xargs -0 chown root",
             "dpkg-statoverride --update --add root games 2755 /usr/games/x",
+            "adduser --system --quiet x && chown x /var/lib/x",
         ] {
             assert_eq!(unknown(&format!("#!/bin/sh\n{line}\nEOF\n")).first().map(String::as_str), Some(line));
         }
