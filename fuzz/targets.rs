@@ -205,7 +205,9 @@ fn json_schema(data: &[u8]) {
     let Ok((schema, value)) = serde_json::from_slice::<(serde_json::Value, serde_json::Value)>(data) else { return };
     let Ok(Some(schema)) = JsonSchema::new(&schema) else { return };
     for problem in schema.problems(&value, 10) {
-        assert!(value.pointer(&problem.pointer).is_some(), "{problem:?}");
+        // Long names are cut: an answer should not be as long as the question.
+        let is_cut = problem.pointer.split('/').any(|name| name.chars().count() >= 100);
+        assert!(is_cut || value.pointer(&problem.pointer).is_some(), "{problem:?}");
     }
 }
 
