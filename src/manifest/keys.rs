@@ -165,7 +165,7 @@ pub(super) const SYSTEM: &[Key] = &[
     optional(
         "libraries",
         Form::Choice(LIBRARIES),
-        "How system libraries are found: from the packages' ELF files, from all that Debian's packages depend on, or not at all.",
+        "What comes of the libraries that ELF files need: the packages that have them, those with all that they depend on, or nothing.",
     ),
     optional(
         "essential",
