@@ -11,7 +11,6 @@ mod libraries;
 mod problems;
 mod providers;
 pub mod request;
-mod requirements;
 mod shared;
 mod sources;
 pub mod why;

@@ -64,7 +64,9 @@ pub(super) fn tell(
 fn tell_of_wishes(request: &Request<'_>, providers: &Providers<'_>, wanted: &[Missing]) {
     for missing in wanted {
         let Some(package) = providers.likeliest(&missing.soname) else { continue };
-        let Some((owner, path)) = missing.needed_by.first() else { continue };
+        let is_language = |needer: &&(String, TreePath)| !needer.0.starts_with("deb:");
+        let needer = missing.needed_by.iter().find(is_language).or(missing.needed_by.first());
+        let Some((owner, path)) = needer else { continue };
         let message = format!("`{path}` of {owner} opens `{}` where it is there", missing.soname);
         if owner.starts_with("deb:") {
             request.worlds.report().event(Event::Detail { message: format!("{message}: it is in {package}") });

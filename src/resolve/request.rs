@@ -7,8 +7,8 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
-use super::requirements;
 use crate::digest::Digest;
+use crate::ecosystem::pypi::requirements::{self, Line};
 use crate::error::Result;
 use crate::fs;
 use crate::lock::{Lock, LockError};
@@ -83,7 +83,9 @@ fn is_elf(path: &Path) -> bool {
 /// A plain requirements file gives its lines; any other file its digest, since only its own tool can read it.
 fn file_lines(path: &Path) -> Result<Vec<String>> {
     if path.extension().is_some_and(|extension| extension == "txt") {
-        return requirements::lines(path);
+        let text_of = |path: &Path| fs::read(path).map(|text| Some(String::from_utf8_lossy(&text).into_owned()));
+        let lines = requirements::read(path, &text_of)?;
+        return Ok(lines.iter().filter(|line| !line.is_of_index()).map(Line::request).collect());
     }
     let mut lines = vec![file_line(path)?];
     if path.file_name().is_some_and(|name| name == "uv.lock") {

@@ -12,6 +12,7 @@ mod installed;
 pub mod name;
 pub mod notices;
 mod pylock;
+pub mod requirements;
 mod settings;
 pub mod simple;
 pub mod uv;

@@ -3,12 +3,13 @@
 //!
 //! Only texts are read here: which values there are, and in what order. [`super::index`] makes addresses of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::index::IndexError;
+use super::requirements;
 use crate::fs;
 
 /// Where the user's settings are.
@@ -69,7 +70,7 @@ impl Settings {
         if let Some(path) = &self.requirements
             && path.extension().is_some_and(|extension| extension == "txt" || extension == "in")
         {
-            found.add_requirements(path, &mut BTreeSet::new())?;
+            found.add_requirements(path)?;
         }
         self.read_uv(&mut found)?;
         self.read_pip(&mut found)?;
@@ -122,13 +123,6 @@ fn read(path: &Path) -> Result<Option<String>, IndexError> {
         return Ok(None);
     }
     Ok(Some(fs::read_to_string(path)?))
-}
-
-/// Returns the file that a line such as `-r base.txt` includes, relative to the file that it stands in.
-fn included(line: &str) -> Option<&str> {
-    let value = line.strip_prefix("--requirement").or_else(|| line.strip_prefix("-r"))?;
-    let value = value.split(" #").next()?.trim_start_matches('=').trim();
-    (!value.is_empty()).then_some(value)
 }
 
 #[derive(Deserialize)]
@@ -194,20 +188,11 @@ impl Found {
         }
     }
 
-    /// Reads a file of requirements and, where they stand in it, the files that it includes; each once.
-    fn add_requirements(&mut self, path: &Path, seen: &mut BTreeSet<PathBuf>) -> Result<(), IndexError> {
-        let Some(text) = read(path)?.filter(|_| seen.insert(std::fs::canonicalize(path).unwrap_or(path.to_owned())))
-        else {
-            return Ok(());
-        };
-        for line in text.lines().map(str::trim) {
-            if let Some(included) = included(line) {
-                self.add_requirements(&path.with_file_name(included), seen)?;
-                continue;
-            }
-            let (option, value) = line.split_once([' ', '=']).unwrap_or_default();
+    fn add_requirements(&mut self, path: &Path) -> Result<(), IndexError> {
+        for line in requirements::read(path, &read)?.iter().filter(|line| line.is_of_index() && !line.is_constraint) {
+            let (option, value) = line.text.split_once([' ', '=']).unwrap_or_default();
             let key = if option == "-i" { "index-url" } else { option.strip_prefix("--").unwrap_or_default() };
-            self.add_option(key, value.trim(), &path.display().to_string());
+            self.add_option(key, value.trim(), &line.file.display().to_string());
         }
         Ok(())
     }

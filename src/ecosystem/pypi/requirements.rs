@@ -1,15 +1,10 @@
-//! A requirements file as the lines of a request: with the files that it includes, and without what says where packages come
-//! from, which is a matter of the machine and may hold credentials.
-//!
-//! Only uv understands the file; this tells two of them apart.
+//! A requirements file with the files that it includes, line by line. Only uv understands what the lines ask for; here it is known
+//! which of them name other files and indexes.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
-use crate::fs;
-
-/// Options that name indexes (pip's "Requirements File Format").
+/// Options that say where packages come from (pip's "Requirements File Format").
 const INDEXES: [&str; 7] =
     ["--index-url", "--extra-index-url", "--find-links", "--trusted-host", "--no-index", "-i", "-f"];
 /// Options that name a file of requirements.
@@ -17,36 +12,63 @@ const INCLUDES: [&str; 2] = ["--requirement", "-r"];
 /// Options that name a file of constraints.
 const CONSTRAINTS: [&str; 2] = ["--constraint", "-c"];
 
-/// Returns the lines of the file at `path`, such as `requirement numpy==2.4.6`. Included files are found from the file that
-/// names them; fails where one cannot be read.
-pub(super) fn lines(path: &Path) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    read("requirement", path, &mut found, &mut HashSet::new())?;
-    Ok(found)
+/// A line, without blanks around it and a comment behind it.
+#[derive(Debug)]
+pub struct Line {
+    /// What it says.
+    pub text: String,
+    /// The file that it stands in.
+    pub file: PathBuf,
+    /// Whether that is a file of constraints, from which no index is taken.
+    pub is_constraint: bool,
 }
 
-fn read(
-    kind: &'static str,
+impl Line {
+    /// Whether it says where packages come from: a matter of the machine, which may hold credentials.
+    pub fn is_of_index(&self) -> bool {
+        value(&self.text, &INDEXES).is_some()
+    }
+
+    /// Returns what it asks for as a lock may say it, such as `requirement numpy==2.4.6`: without credentials.
+    pub fn request(&self) -> String {
+        let kind = if self.is_constraint { "constraint" } else { "requirement" };
+        format!("{kind} {}", without_credentials(&self.text))
+    }
+}
+
+/// Gives a file's text; `None` passes the file over.
+type TextOf<'a, E> = &'a dyn Fn(&Path) -> Result<Option<String>, E>;
+
+/// Returns the lines of the file at `path`, those of included files as if they stood there. They are found from the file that names
+/// them, and each counts once; `text_of` decides what becomes of one that is not there.
+pub fn read<E>(path: &Path, text_of: TextOf<'_, E>) -> Result<Vec<Line>, E> {
+    let mut lines = Vec::new();
+    read_into(&mut lines, path, false, &mut HashSet::new(), text_of)?;
+    Ok(lines)
+}
+
+fn read_into<E>(
+    lines: &mut Vec<Line>,
     path: &Path,
-    found: &mut Vec<String>,
-    seen: &mut HashSet<(&'static str, PathBuf)>,
-) -> Result<()> {
-    if !seen.insert((kind, path.to_owned())) {
+    is_constraint: bool,
+    seen: &mut HashSet<(bool, PathBuf)>,
+    text_of: TextOf<'_, E>,
+) -> Result<(), E> {
+    let Some(text) = text_of(path)? else { return Ok(()) };
+    // One file may be named in many ways.
+    if !seen.insert((is_constraint, std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))) {
         return Ok(());
     }
-    let text = fs::read(path)?;
-    let text = String::from_utf8_lossy(&text);
     let bare = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
     for line in bare.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        if value(line, &INDEXES).is_some() {
-            continue;
-        }
-        let included = value(line, &INCLUDES).map(|file| (kind, file));
-        let included = included.or_else(|| value(line, &CONSTRAINTS).map(|file| ("constraint", file)));
+        let included = value(line, &INCLUDES).map(|file| (is_constraint, file));
+        let included = included.or_else(|| value(line, &CONSTRAINTS).map(|file| (true, file)));
         match included {
             // What stands at an address is uv's to fetch.
-            Some((kind, file)) if !file.contains("://") => read(kind, &path.with_file_name(file), found, seen)?,
-            _ => found.push(format!("{kind} {}", without_credentials(line))),
+            Some((is_constraint, file)) if !file.contains("://") => {
+                read_into(lines, &path.with_file_name(file), is_constraint, seen, text_of)?;
+            }
+            _ => lines.push(Line { text: line.to_owned(), file: path.to_owned(), is_constraint }),
         }
     }
     Ok(())
@@ -73,14 +95,16 @@ fn without_credentials(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs;
 
-    fn written(files: &[(&str, &str)]) -> Result<Vec<String>> {
+    fn written(files: &[(&str, &str)]) -> fs::Result<Vec<String>> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("sub")).unwrap();
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
-        lines(&folder.path().join("requirements.txt"))
+        let lines = read(&folder.path().join("requirements.txt"), &|path| fs::read_to_string(path).map(Some))?;
+        Ok(lines.iter().filter(|line| !line.is_of_index()).map(Line::request).collect())
     }
 
     #[test]
@@ -94,7 +118,7 @@ mod tests {
         let files = [
             ("requirements.txt", "-r sub/base.txt\n--requirement=sub/base.txt\n-csub/limits.txt\nsix\n"),
             ("sub/base.txt", "-r more.txt\nnumpy\n"),
-            ("sub/more.txt", "-r base.txt\npandas\n"),
+            ("sub/more.txt", "-r ../sub/base.txt\npandas\n"),
             ("sub/limits.txt", "numpy<2\n"),
         ];
         let expected = ["requirement pandas", "requirement numpy", "constraint numpy<2", "requirement six"];
